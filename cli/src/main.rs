@@ -1,0 +1,2 @@
+//! galen
+fn main() {}

@@ -1,0 +1,349 @@
+//! The handshake: who speaks to whom on which chain, settled on every connection after Noise has proved the peer's key
+//! and before the multiplexer starts. Until it succeeds no other protocol can be spoken at all.
+//!
+//! ```text
+//!  dialler                                      listener
+//!     | -- Hello {chain, genesis, name, ...} -->  |     key registered?  if not: Refused {code, text}, close
+//!     | <-- Hello or Refused -------------------  |
+//!     | -- Accepted or Refused {code, text} --->  |     both judge the other's hello
+//!     | <-- Accepted or Refused ----------------  |
+//! ```
+//! Both sides send at once, so it costs two one-way trips. Whoever refuses says why, and both sides log it.
+//!
+//! Messages are frames (`frame.rs`): protocol version (`u32`), then the canonical encoding of [`Opening`] or
+//! [`Verdict`]. The version stands first so that later layouts still get the answer "protocol version".
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use galen_types::{Encoding, Hash, NodeName};
+use libp2p::{Multiaddr, PeerId};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::address::ip_of;
+use crate::book::Book;
+use crate::frame::{FrameError, read_frame, write_frame};
+use crate::limits::{HANDSHAKE_MESSAGE_BYTES_MAX, REFUSAL_LINGER};
+use crate::metrics::{Counter, Metrics};
+use crate::protocol::PROTOCOL_VERSION;
+use crate::refusal::{Refusal, printable};
+use crate::registry::{Role, SharedRegistry};
+
+/// What a connection is for. Each plane has its own port and its own connections, so that files never stand in the way
+/// of heartbeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub(crate) enum Plane {
+    /// Raft, transactions, requests, gossip.
+    Control,
+    /// Files.
+    Bulk,
+}
+
+impl Plane {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+/// What a node says about itself.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub(crate) struct Hello {
+    pub(crate) genesis: Hash,
+    pub(crate) chain: String,
+    pub(crate) node: String,
+    pub(crate) role: String,
+    pub(crate) software_version: String,
+    pub(crate) plane: Plane,
+    /// TCP port of the node's bulk plane.
+    pub(crate) bulk_port: u16,
+    /// Drawn at random when the process starts: tells a restarted node's connections from those of its former life.
+    pub(crate) incarnation: u64,
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+enum Opening {
+    Hello(Hello),
+    Refused(Refusal),
+}
+
+#[derive(SchemaWrite, SchemaRead)]
+enum Verdict {
+    Accepted,
+    Refused(Refusal),
+}
+
+/// What is known of a peer after its handshake.
+#[derive(Debug, Clone)]
+pub(crate) struct PeerFacts {
+    pub(crate) software_version: String,
+    pub(crate) bulk_port: u16,
+    pub(crate) incarnation: u64,
+    pub(crate) ip: Option<IpAddr>,
+}
+
+/// Why a handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error("the key is not registered on this chain")]
+    NotRegistered,
+    #[error("wrong genesis: theirs {theirs}, ours {ours}; one of the two nodes was given the genesis file of another chain")]
+    WrongGenesis { theirs: String, ours: String },
+    #[error("wrong chain: theirs `{theirs}`, ours `{ours}`")]
+    WrongChain { theirs: String, ours: String },
+    #[error("protocol version: theirs {theirs}, ours {ours}; run the same release on both nodes")]
+    ProtocolVersion { theirs: u32, ours: u32 },
+    #[error("wrong name: it says `{theirs}`, its key is registered as `{registered}`")]
+    WrongName { theirs: String, registered: String },
+    #[error("wrong port: the connection is for {theirs}, this port for {ours}")]
+    WrongPlane { theirs: &'static str, ours: &'static str },
+    #[error("the handshake is malformed: {0}")]
+    Malformed(String),
+    #[error("refused by the peer: {0}")]
+    RefusedByPeer(Refusal),
+    #[error("the connection broke in the handshake: {0}")]
+    Broken(#[from] std::io::Error),
+}
+
+impl HandshakeError {
+    pub(crate) fn code(&self) -> &str {
+        match self {
+            Self::NotRegistered => "not-registered",
+            Self::WrongGenesis { .. } => "wrong-genesis",
+            Self::WrongChain { .. } => "wrong-chain",
+            Self::ProtocolVersion { .. } => "protocol-version",
+            Self::WrongName { .. } => "wrong-name",
+            Self::WrongPlane { .. } => "wrong-plane",
+            Self::Malformed(_) => "handshake-malformed",
+            Self::RefusedByPeer(refusal) => refusal.code(),
+            Self::Broken(_) => "handshake-broken",
+        }
+    }
+
+    fn counter<'a>(&self, metrics: &'a Metrics) -> Option<&'a Counter> {
+        match self {
+            Self::Broken(_) => None,
+            Self::NotRegistered => Some(&metrics.refused_not_registered),
+            Self::WrongGenesis { .. } => Some(&metrics.refused_wrong_genesis),
+            Self::WrongChain { .. } => Some(&metrics.refused_wrong_chain),
+            Self::ProtocolVersion { .. } => Some(&metrics.refused_protocol_version),
+            Self::WrongName { .. } | Self::WrongPlane { .. } | Self::Malformed(_) => Some(&metrics.refused_other),
+            Self::RefusedByPeer(refusal) => Some(match refusal.code() {
+                "wrong-genesis" => &metrics.refused_wrong_genesis,
+                "wrong-chain" => &metrics.refused_wrong_chain,
+                "protocol-version" => &metrics.refused_protocol_version,
+                _ => &metrics.refused_other,
+            }),
+        }
+    }
+}
+
+impl From<FrameError> for HandshakeError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Broken(error) => Self::Broken(error),
+            other => Self::Malformed(other.to_string()),
+        }
+    }
+}
+
+/// What this node brings to every handshake of one plane.
+pub(crate) struct HandshakeContext {
+    pub(crate) hello: Hello,
+    pub(crate) registry: Arc<SharedRegistry>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl HandshakeContext {
+    /// Runs the handshake with the owner of `peer`'s key. On success what the peer said is in the book; on failure the
+    /// reason is logged and counted, and the peer was told.
+    pub(crate) async fn run<S>(&self, stream: &mut S, peer: PeerId, remote: &Multiaddr) -> Result<(), HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let registered = self.registry.name(&peer);
+        match self.exchange(stream, registered.as_ref()).await {
+            Ok(theirs) => {
+                let duplicate = self.book.record(
+                    peer,
+                    PeerFacts {
+                        software_version: printable(&theirs.software_version, 64),
+                        bulk_port: theirs.bulk_port,
+                        incarnation: theirs.incarnation,
+                        ip: ip_of(remote),
+                    },
+                );
+                if duplicate {
+                    self.metrics.duplicate_identities.increment();
+                    tracing::error!(
+                        peer_id = %peer, address = %remote, node = %theirs.node, code = "duplicate-identity",
+                        "two processes use the key of this node; stop one of them"
+                    );
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.report(&error, peer, remote, registered.as_ref());
+                Err(error)
+            }
+        }
+    }
+
+    fn report(&self, error: &HandshakeError, peer: PeerId, remote: &Multiaddr, registered: Option<&NodeName>) {
+        let code = error.code();
+        let plane = self.hello.plane.name();
+        let Some(counter) = error.counter(&self.metrics) else {
+            tracing::debug!(peer_id = %peer, address = %remote, plane, code, "{error}");
+            return;
+        };
+        counter.increment();
+        match registered {
+            Some(node) => {
+                self.book.record_refusal(peer, Refusal::new(code, error));
+                tracing::warn!(peer_id = %peer, address = %remote, node = %node, plane, code, "connection refused: {error}");
+            }
+            None if self.book.may_log_stranger() => {
+                tracing::warn!(peer_id = %peer, address = %remote, plane, code, "connection refused: {error}");
+            }
+            None => {}
+        }
+    }
+
+    async fn exchange<S>(&self, stream: &mut S, registered: Option<&NodeName>) -> Result<Hello, HandshakeError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Some(registered) = registered else {
+            // A stranger learns that it is one, and nothing about this chain.
+            let error = HandshakeError::NotRegistered;
+            send(stream, &Opening::Refused(refusal_of(&error))).await?;
+            linger(stream).await;
+            return Err(error);
+        };
+        send(stream, &Opening::Hello(self.hello.clone())).await?;
+        let judged = match receive::<Opening, S>(stream).await {
+            Ok(Opening::Refused(refusal)) => return Err(HandshakeError::RefusedByPeer(refusal.cleaned())),
+            Ok(Opening::Hello(theirs)) => self.judge(theirs, registered),
+            Err(error @ HandshakeError::Broken(_)) => return Err(error),
+            Err(error) => Err(error),
+        };
+        match judged {
+            Ok(theirs) => {
+                send(stream, &Verdict::Accepted).await?;
+                match receive::<Verdict, S>(stream).await? {
+                    Verdict::Accepted => Ok(theirs),
+                    Verdict::Refused(refusal) => Err(HandshakeError::RefusedByPeer(refusal.cleaned())),
+                }
+            }
+            Err(error) => {
+                // Our own finding counts, whether or not the peer still hears of it.
+                if send(stream, &Verdict::Refused(refusal_of(&error))).await.is_ok() {
+                    linger(stream).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn judge(&self, theirs: Hello, registered: &NodeName) -> Result<Hello, HandshakeError> {
+        let ours = &self.hello;
+        if theirs.genesis != ours.genesis {
+            return Err(HandshakeError::WrongGenesis {
+                theirs: hex::encode(theirs.genesis.0),
+                ours: hex::encode(ours.genesis.0),
+            });
+        }
+        if theirs.chain != ours.chain {
+            return Err(HandshakeError::WrongChain { theirs: printable(&theirs.chain, 64), ours: ours.chain.clone() });
+        }
+        if theirs.plane != ours.plane {
+            return Err(HandshakeError::WrongPlane { theirs: theirs.plane.name(), ours: ours.plane.name() });
+        }
+        if theirs.node != registered.to_string() {
+            return Err(HandshakeError::WrongName {
+                theirs: printable(&theirs.node, 130),
+                registered: registered.to_string(),
+            });
+        }
+        let role = self.registry.current().registry.get(registered).map(|(_, peer)| peer.role);
+        if role.is_some_and(|role: Role| role.name() != theirs.role) {
+            // The registry decides; a node that has not yet seen its own change of role is no stranger.
+            tracing::info!(node = %registered, says = %printable(&theirs.role, 16), code = "role-differs", "the peer's role differs from its registration");
+        }
+        Ok(theirs)
+    }
+}
+
+fn refusal_of(error: &HandshakeError) -> Refusal {
+    match error {
+        // Names and hashes swap sides: what is ours is theirs over there.
+        HandshakeError::WrongGenesis { theirs, ours } => {
+            Refusal::new("wrong-genesis", format_args!("wrong genesis: theirs {ours}, ours {theirs}"))
+        }
+        HandshakeError::WrongChain { theirs, ours } => {
+            Refusal::new("wrong-chain", format_args!("wrong chain: theirs `{ours}`, ours `{theirs}`"))
+        }
+        HandshakeError::NotRegistered => Refusal::new(
+            "not-registered",
+            "your node's key is not registered here; ask a member to register it, or wait until this node has the block that does",
+        ),
+        other => Refusal::new(other.code(), other),
+    }
+}
+
+async fn send<T, S>(stream: &mut S, message: &T) -> Result<(), HandshakeError>
+where
+    T: Encoding,
+    S: AsyncWrite + Unpin,
+{
+    let mut body = PROTOCOL_VERSION.to_le_bytes().to_vec();
+    body.extend(message.encode());
+    Ok(write_frame(stream, &body).await?)
+}
+
+async fn receive<T, S>(stream: &mut S) -> Result<T, HandshakeError>
+where
+    T: Encoding,
+    S: AsyncRead + Unpin,
+{
+    let frame = read_frame(stream, HANDSHAKE_MESSAGE_BYTES_MAX)
+        .await?
+        .ok_or_else(|| std::io::Error::from(std::io::ErrorKind::UnexpectedEof))?;
+    let (version, message) = frame
+        .split_first_chunk::<4>()
+        .ok_or_else(|| HandshakeError::Malformed("a message without a version".to_owned()))?;
+    let theirs = u32::from_le_bytes(*version);
+    if theirs != PROTOCOL_VERSION {
+        return Err(HandshakeError::ProtocolVersion { theirs, ours: PROTOCOL_VERSION });
+    }
+    T::decode(message, HANDSHAKE_MESSAGE_BYTES_MAX).map_err(|error| HandshakeError::Malformed(error.to_string()))
+}
+
+/// Closes our side and drops what still comes in, for a moment: closing a socket that holds unread bytes would destroy
+/// the refusal on its way.
+async fn linger<S>(stream: &mut S)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let drain = async {
+        let mut sink = [0; 1024];
+        let mut left = 8 * HANDSHAKE_MESSAGE_BYTES_MAX;
+        if stream.close().await.is_err() {
+            return;
+        }
+        while let Ok(count @ 1..) = stream.read(&mut sink).await {
+            if count > left {
+                return;
+            }
+            left -= count;
+        }
+    };
+    let _ = tokio::time::timeout(REFUSAL_LINGER, drain).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The nodes that may be on this network: what the chain says about them, replaced as a whole when it changes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, RwLock};
+
+use galen_types::NodeName;
+use libp2p::{Multiaddr, PeerId};
+
+use crate::address::ip_of;
+use crate::identity::{IdentityError, peer_id_of};
+use crate::limits::ADDRESSES_PER_PEER_MAX;
+use crate::sync::{read, write};
+
+/// What a node does on the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Orders, executes and signs.
+    Voter,
+    /// Follows.
+    Observer,
+    /// Follows and combines summaries.
+    Aggregator,
+}
+
+impl Role {
+    /// The role's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Voter => "voter",
+            Self::Observer => "observer",
+            Self::Aggregator => "aggregator",
+        }
+    }
+}
+
+/// One registered node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredPeer {
+    /// The node's Ed25519 public key, 32 bytes.
+    pub public_key: [u8; 32],
+    /// Where its control port is reached; the first that answers is used. May be empty: then it must dial us.
+    pub addresses: Vec<Multiaddr>,
+    /// What it does on the chain.
+    pub role: Role,
+}
+
+/// All registered nodes by name, this node included or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeerRegistry {
+    peers: BTreeMap<NodeName, (PeerId, RegisteredPeer)>,
+}
+
+/// Why a registry is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// A key is no key.
+    #[error("node `{node}`: {source}")]
+    Key {
+        /// The node.
+        node: NodeName,
+        /// What is wrong.
+        source: IdentityError,
+    },
+    /// Two names with one key.
+    #[error("nodes `{first}` and `{second}` have the same key; give each node a key of its own")]
+    SharedKey {
+        /// One node.
+        first: NodeName,
+        /// The other.
+        second: NodeName,
+    },
+}
+
+impl RegistryError {
+    /// A stable code for interfaces and logs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Key { source, .. } => source.code(),
+            Self::SharedKey { .. } => "node-key-shared",
+        }
+    }
+}
+
+impl PeerRegistry {
+    /// A registry of these nodes. Of each node at most [`ADDRESSES_PER_PEER_MAX`] addresses are kept.
+    ///
+    /// # Errors
+    /// [`RegistryError`] when a key is no key, or two nodes share one.
+    pub fn new(peers: impl IntoIterator<Item = (NodeName, RegisteredPeer)>) -> Result<Self, RegistryError> {
+        let mut registry = BTreeMap::new();
+        let mut owners: HashMap<PeerId, NodeName> = HashMap::new();
+        for (node, mut peer) in peers {
+            let id = peer_id_of(&peer.public_key)
+                .map_err(|source| RegistryError::Key { node: node.clone(), source })?;
+            peer.addresses.truncate(ADDRESSES_PER_PEER_MAX);
+            if let Some(first) = owners.insert(id, node.clone())
+                && first != node
+            {
+                return Err(RegistryError::SharedKey { first, second: node });
+            }
+            registry.insert(node, (id, peer));
+        }
+        Ok(Self { peers: registry })
+    }
+
+    /// The nodes, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&NodeName, &PeerId, &RegisteredPeer)> {
+        self.peers.iter().map(|(node, (id, peer))| (node, id, peer))
+    }
+
+    /// A node by name.
+    #[must_use]
+    pub fn get(&self, node: &NodeName) -> Option<(&PeerId, &RegisteredPeer)> {
+        self.peers.get(node).map(|(id, peer)| (id, peer))
+    }
+}
+
+/// The registry in force, with the look-ups that admission needs, shared by the network's tasks.
+pub(crate) struct SharedRegistry {
+    current: RwLock<Arc<Index>>,
+}
+
+/// A registry and its look-ups.
+pub(crate) struct Index {
+    pub(crate) registry: PeerRegistry,
+    names: HashMap<PeerId, NodeName>,
+    addresses: HashSet<IpAddr>,
+}
+
+impl Index {
+    fn new(registry: PeerRegistry) -> Self {
+        let names = registry.iter().map(|(node, id, _)| (*id, node.clone())).collect();
+        let addresses =
+            registry.iter().flat_map(|(_, _, peer)| peer.addresses.iter().filter_map(ip_of)).collect();
+        Self { registry, names, addresses }
+    }
+
+    /// The node with this key.
+    pub(crate) fn name(&self, peer: &PeerId) -> Option<&NodeName> {
+        self.names.get(peer)
+    }
+
+    /// Whether some node is registered under this IP address.
+    pub(crate) fn is_address_known(&self, ip: &IpAddr) -> bool {
+        self.addresses.contains(ip)
+    }
+}
+
+impl SharedRegistry {
+    pub(crate) fn new(registry: PeerRegistry) -> Self {
+        Self { current: RwLock::new(Arc::new(Index::new(registry))) }
+    }
+
+    pub(crate) fn current(&self) -> Arc<Index> {
+        Arc::clone(&read(&self.current))
+    }
+
+    pub(crate) fn replace(&self, registry: PeerRegistry) {
+        *write(&self.current) = Arc::new(Index::new(registry));
+    }
+
+    /// The name of the node with this key, if it is registered.
+    pub(crate) fn name(&self, peer: &PeerId) -> Option<NodeName> {
+        self.current().name(peer).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::keypair_of;
+    use zeroize::Zeroizing;
+
+    fn peer(seed: u8) -> RegisteredPeer {
+        let pair = keypair_of(&Zeroizing::new([seed; 32])).unwrap();
+        RegisteredPeer {
+            public_key: pair.public().try_into_ed25519().unwrap().to_bytes(),
+            addresses: vec![],
+            role: Role::Voter,
+        }
+    }
+
+    #[test]
+    fn two_names_may_not_share_a_key() {
+        let names: [NodeName; 2] = ["node-1.harlem".parse().unwrap(), "node-1.kentucky".parse().unwrap()];
+        let error = PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(1))]).unwrap_err();
+        assert_eq!(error.code(), "node-key-shared");
+        assert!(PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(2))]).is_ok());
+    }
+
+    #[test]
+    fn addresses_of_a_node_are_bounded() {
+        let mut many = peer(1);
+        many.addresses = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); 100];
+        let registry = PeerRegistry::new([("node-1.harlem".parse().unwrap(), many)]).unwrap();
+        assert_eq!(registry.iter().next().unwrap().2.addresses.len(), ADDRESSES_PER_PEER_MAX);
+    }
+}
