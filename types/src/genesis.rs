@@ -17,7 +17,9 @@ use crate::signature::PublicKey;
 use crate::time::Timestamp;
 
 /// The founding document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
     /// The chain's name within the consortium.
@@ -36,7 +38,9 @@ pub struct Genesis {
 }
 
 /// A founding member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Founder {
     /// Its name.
@@ -48,7 +52,9 @@ pub struct Founder {
 }
 
 /// A node of a founding member.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
+)]
 #[serde(deny_unknown_fields)]
 pub struct FoundingNode {
     /// The part of its name before the dot.
@@ -77,7 +83,9 @@ pub enum GenesisError {
     #[error(transparent)]
     Parameter(#[from] ParameterError),
     /// Rules that this software does not know.
-    #[error("the genesis asks for rules version {0}; this software executes 1 to {RULES_VERSION}: use a newer release")]
+    #[error(
+        "the genesis asks for rules version {0}; this software executes 1 to {RULES_VERSION}: use a newer release"
+    )]
     RulesVersion(u32),
     /// The state tree's size is out of bounds.
     #[error("`state_bucket_bits` is {0}; it must be 8 to 24")]
@@ -95,7 +103,9 @@ pub enum GenesisError {
     #[error("member `{0}` has more than one voter")]
     SecondVoter(MemberName),
     /// Lists of roles are in ascending order, each once.
-    #[error("the roles of account `{0}` must be one or more, each once, in the order admin, owner, researcher, auditor")]
+    #[error(
+        "the roles of account `{0}` must be one or more, each once, in the order admin, owner, researcher, auditor"
+    )]
     Roles(AccountName),
 }
 
@@ -123,9 +133,12 @@ impl Genesis {
     /// [`GenesisError`] saying what to mend.
     pub fn from_toml(text: &str) -> Result<Self, GenesisError> {
         if text.len() > GENESIS_BYTES_MAX {
-            return Err(GenesisError::Malformed(format!("it is longer than {GENESIS_BYTES_MAX} bytes")));
+            return Err(GenesisError::Malformed(format!(
+                "it is longer than {GENESIS_BYTES_MAX} bytes"
+            )));
         }
-        let genesis: Self = toml::from_str(text).map_err(|error| GenesisError::Malformed(error.to_string()))?;
+        let genesis: Self =
+            toml::from_str(text).map_err(|error| GenesisError::Malformed(error.to_string()))?;
         genesis.check()?;
         Ok(genesis)
     }
@@ -156,29 +169,60 @@ impl Genesis {
             return Err(GenesisError::StateBucketBits(self.state_bucket_bits));
         }
         let mut seen = BTreeSet::new();
-        let mut once = |text: String| if seen.insert(text.clone()) { Ok(()) } else { Err(GenesisError::Duplicate(text)) };
+        let mut once = |text: String| {
+            if seen.insert(text.clone()) {
+                Ok(())
+            } else {
+                Err(GenesisError::Duplicate(text))
+            }
+        };
         for founder in &self.members {
             once(founder.name.to_string())?;
             for account in &founder.accounts {
-                let name = AccountName { account: account.account.clone(), member: founder.name.clone() };
-                if account.roles.is_empty() || !account.roles.is_sorted_by(|left, right| left < right) {
+                let name = AccountName {
+                    account: account.account.clone(),
+                    member: founder.name.clone(),
+                };
+                if account.roles.is_empty()
+                    || !account.roles.is_sorted_by(|left, right| left < right)
+                {
                     return Err(GenesisError::Roles(name));
                 }
                 once(name.to_string())?;
                 once(account.key.to_string())?;
             }
             for node in &founder.nodes {
-                once(NodeName { node: node.node.clone(), member: founder.name.clone() }.to_string())?;
+                once(
+                    NodeName {
+                        node: node.node.clone(),
+                        member: founder.name.clone(),
+                    }
+                    .to_string(),
+                )?;
                 once(node.key.to_string())?;
             }
-            if !founder.accounts.iter().any(|account| account.roles.contains(&Role::Admin)) {
+            if !founder
+                .accounts
+                .iter()
+                .any(|account| account.roles.contains(&Role::Admin))
+            {
                 return Err(GenesisError::NoAdministrator(founder.name.clone()));
             }
-            if founder.nodes.iter().filter(|node| node.role == NodeRole::Voter).count() > 1 {
+            if founder
+                .nodes
+                .iter()
+                .filter(|node| node.role == NodeRole::Voter)
+                .count()
+                > 1
+            {
                 return Err(GenesisError::SecondVoter(founder.name.clone()));
             }
         }
-        if self.nodes().iter().any(|node| node.role == NodeRole::Voter) { Ok(()) } else { Err(GenesisError::NoVoter) }
+        if self.nodes().iter().any(|node| node.role == NodeRole::Voter) {
+            Ok(())
+        } else {
+            Err(GenesisError::NoVoter)
+        }
     }
 
     /// The founding members as registered at height 0.
@@ -197,7 +241,10 @@ impl Genesis {
         for founder in &self.members {
             for new in &founder.accounts {
                 accounts.push(Account {
-                    name: AccountName { account: new.account.clone(), member: founder.name.clone() },
+                    name: AccountName {
+                        account: new.account.clone(),
+                        member: founder.name.clone(),
+                    },
                     key: new.key,
                     encryption_key: new.encryption_key,
                     roles: new.roles.clone(),
@@ -221,7 +268,10 @@ impl Genesis {
                     0
                 };
                 nodes.push(Node {
-                    name: NodeName { node: node.node.clone(), member: founder.name.clone() },
+                    name: NodeName {
+                        node: node.node.clone(),
+                        member: founder.name.clone(),
+                    },
                     key: node.key,
                     role: node.role,
                     raft_id,
@@ -234,7 +284,18 @@ impl Genesis {
 
     /// The voters of epoch 0.
     pub fn voter_set(&self) -> VoterSet {
-        let voters = self.nodes().into_iter().filter(|node| node.role == NodeRole::Voter);
-        VoterSet::new(0, voters.map(|node| Voter { node: node.name, key: node.key }).collect())
+        let voters = self
+            .nodes()
+            .into_iter()
+            .filter(|node| node.role == NodeRole::Voter);
+        VoterSet::new(
+            0,
+            voters
+                .map(|node| Voter {
+                    node: node.name,
+                    key: node.key,
+                })
+                .collect(),
+        )
     }
 }

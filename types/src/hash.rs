@@ -82,8 +82,11 @@ impl Context {
     /// A hasher of this context, for content that comes in parts.
     pub fn hasher(self) -> blake3::Hasher {
         /// One derived key per context: deriving takes a hash of its own.
-        static HASHERS: [std::sync::OnceLock<blake3::Hasher>; 19] = [const { std::sync::OnceLock::new() }; 19];
-        HASHERS[self as usize].get_or_init(|| blake3::Hasher::new_derive_key(self.text())).clone()
+        static HASHERS: [std::sync::OnceLock<blake3::Hasher>; 19] =
+            [const { std::sync::OnceLock::new() }; 19];
+        HASHERS[self as usize]
+            .get_or_init(|| blake3::Hasher::new_derive_key(self.text()))
+            .clone()
     }
 }
 

@@ -11,6 +11,7 @@
 //! - [`vocabulary`]: purposes, data-use terms, statistics, filters, reasons.
 
 pub mod access;
+pub mod api;
 pub mod block;
 pub mod call;
 pub mod certificate;
@@ -39,7 +40,9 @@ pub use encoding::{DecodeError, Encoding};
 pub use genesis::Genesis;
 pub use hash::Hash;
 pub use identifier::{GrantId, JobId, ProposalId, RequestId, TransactionId};
-pub use name::{AccountName, ColumnName, DatasetName, MemberName, NodeName, Signer, Slug, VersionName};
+pub use name::{
+    AccountName, ColumnName, DatasetName, MemberName, NodeName, Signer, Slug, VersionName,
+};
 pub use parameters::Parameters;
 pub use receipt::{Event, Outcome, Receipt};
 pub use signature::{PublicKey, SecretKey, Signature};

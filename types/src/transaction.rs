@@ -1,6 +1,6 @@
 //! Transactions: a body that says who asks what of which chain and until when, and a signature over its exact bytes.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -13,14 +13,16 @@ use crate::signature::{BadSignature, PublicKey, SecretKey, Signature};
 use crate::time::Timestamp;
 
 /// What is signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema, SchemaWrite, SchemaRead)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
+)]
 pub struct TransactionBody {
     /// The chain it is meant for: the hash of its genesis.
     pub chain: Hash,
     /// Who asks.
     pub signer: Signer,
     /// Random, so that the same call can be made twice and ids cannot be guessed.
-    #[serde(serialize_with = "hex::serialize")]
+    #[serde(with = "hex::serde")]
     #[schema(value_type = String)]
     pub salt: [u8; 16],
     /// The last block time at which it may be executed; at most the chain's horizon (10 minutes) ahead.
@@ -43,7 +45,10 @@ impl TransactionBody {
     pub fn sign(&self, key: &SecretKey) -> SignedTransaction {
         let body = self.encode();
         let id = transaction_id(&body);
-        SignedTransaction { body, signature: key.sign(&id.0) }
+        SignedTransaction {
+            body,
+            signature: key.sign(&id.0),
+        }
     }
 }
 
@@ -79,7 +84,12 @@ impl DecodedTransaction {
     pub fn decode(bytes: Vec<u8>, limit: usize) -> Result<Self, DecodeError> {
         let signed = SignedTransaction::decode(&bytes, limit)?;
         let body = TransactionBody::decode(&signed.body, limit)?;
-        Ok(Self { id: signed.id(), body, signature: signed.signature, bytes })
+        Ok(Self {
+            id: signed.id(),
+            body,
+            signature: signed.signature,
+            bytes,
+        })
     }
 
     /// Checks the signature under the key that the signer has registered.
