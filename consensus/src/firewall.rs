@@ -99,6 +99,12 @@ pub enum Refusal {
     /// An order that only the leader of this term gives.
     #[error("node {0} is not the leader of this term")]
     NotLeader(RaftId),
+    /// A read asked of a node that does not lead. Honest around an election.
+    #[error("this node does not lead")]
+    NotLeading,
+    /// The disk is behind: too much waits to become durable. Honest.
+    #[error("this node's disk is behind")]
+    DiskBehind,
     /// A second leader in one term.
     #[error("node {claimed} acts as leader of a term that node {leader} leads")]
     SecondLeader {
@@ -149,6 +155,8 @@ impl Refusal {
             Self::Context => "context",
             Self::NoVote(_) => "no-vote",
             Self::NotLeader(_) => "not-leader",
+            Self::NotLeading => "not-leading",
+            Self::DiskBehind => "disk-behind",
             Self::SecondLeader { .. } => "second-leader",
             Self::SnapshotMembership(_) => "snapshot-membership",
             Self::SnapshotConflict(_) => "snapshot-conflict",
@@ -166,6 +174,8 @@ impl Refusal {
             Self::VoteNotAsked
                 | Self::TooManyReads
                 | Self::Restoring
+                | Self::NotLeading
+                | Self::DiskBehind
                 | Self::Stranger(_)
                 | Self::Retired(_)
                 | Self::NoVote(_)
@@ -226,21 +236,21 @@ pub(crate) fn check(view: &View<'_>, authenticated: RaftId, bytes: bytes::Bytes)
             vote_was_asked(view, &message)?;
         }
         MessageType::MsgTimeoutNow => {
-            if message.term == view.term && view.leader != Some(from) {
-                return Err(Refusal::NotLeader(from));
-            }
+            follows(view, &message, from)?;
         }
         MessageType::MsgReadIndex => {
             read_context(&message, from)?;
+            if view.role != Role::Leader {
+                // Raft would pass it on under the asker's name, which the next node refuses.
+                return Err(Refusal::NotLeading);
+            }
             if view.reads_pending >= READS_PENDING_MAX {
                 return Err(Refusal::TooManyReads);
             }
         }
         MessageType::MsgReadIndexResp => {
             read_context(&message, view.id)?;
-            if message.term == view.term && view.leader != Some(from) {
-                return Err(Refusal::NotLeader(from));
-            }
+            follows(view, &message, from)?;
         }
         _ => {}
     }
@@ -369,6 +379,14 @@ fn leads(view: &View<'_>, message: &Message, from: RaftId) -> Result<(), Refusal
         }
         _ => Ok(()),
     }
+}
+
+/// An order that only the leader gives, and only after this node has acknowledged something in its term.
+fn follows(view: &View<'_>, message: &Message, from: RaftId) -> Result<(), Refusal> {
+    if message.term > view.term || (message.term == view.term && view.leader != Some(from)) {
+        return Err(Refusal::NotLeader(from));
+    }
+    Ok(())
 }
 
 fn voter(view: &View<'_>, from: RaftId) -> Result<(), Refusal> {

@@ -56,3 +56,7 @@ pub const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// Bytes of one record's payload in the log.
 pub const RECORD_BYTES_MAX: usize = ENTRY_BYTES_MAX + (1 << 16);
+
+/// Steps that wait to become durable. Above it messages and proposals are refused, so that a stuck disk does not fill
+/// memory with answers that may not leave.
+pub const PERSISTS_PENDING_MAX: usize = 4096;

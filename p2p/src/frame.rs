@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::limits::{FRAME_COMPLETION_TIMEOUT, READ_STEP_BYTES};
+use crate::limits::{FRAME_COMPLETION_TIMEOUT, READ_STEP_BYTES, WRITE_STALL_TIMEOUT};
 
 /// Why a frame could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,22 @@ where
     stream.write_all(&length_prefix(body.len())?).await?;
     stream.write_all(body).await?;
     stream.flush().await
+}
+
+/// Writes and flushes; fails when nothing moves for [`WRITE_STALL_TIMEOUT`], however long it takes in all.
+pub(crate) async fn write_steadily<S>(stream: &mut S, mut wire: &[u8]) -> io::Result<()>
+where
+    S: AsyncWrite + Unpin,
+{
+    let stalled = || io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes");
+    while !wire.is_empty() {
+        let written = timeout(WRITE_STALL_TIMEOUT, stream.write(wire)).await.map_err(|_| stalled())??;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        wire = wire.get(written..).unwrap_or_default();
+    }
+    timeout(WRITE_STALL_TIMEOUT, stream.flush()).await.map_err(|_| stalled())?
 }
 
 #[cfg(test)]

@@ -96,7 +96,11 @@ impl Inbox {
     ) -> Result<(), NetworkEvent> {
         let Ok(budget) = self.budget(class, node) else { return Err(event) };
         match budget.try_acquire_many_owned(cost(class, length)) {
-            Ok(permit) => self.push(class, node, event, permit).map_err(|Gone| ()).or(Ok(())),
+            Ok(permit) => {
+                // If the receiver has gone just now, the event goes with it.
+                let _ = self.push(class, node, event, permit);
+                Ok(())
+            }
             Err(_) => Err(event),
         }
     }

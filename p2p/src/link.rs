@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures::AsyncWriteExt;
 use libp2p::StreamProtocol;
 use libp2p::swarm::Stream;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::NetworkEvent;
-use crate::frame::{FrameError, length_prefix, read_frame};
+use crate::frame::{FrameError, length_prefix, read_frame, write_steadily};
 use crate::inbox::Class;
 use crate::limits::{
-    RAFT_FRAME_BYTES_MAX, STREAM_RETRY_PAUSE, TRANSACTIONS_FRAME_BYTES_MAX, WRITE_GATHER_BYTES, WRITE_STALL_TIMEOUT,
+    RAFT_FRAME_BYTES_MAX, STREAM_RETRY_PAUSE, TRANSACTIONS_FRAME_BYTES_MAX, WRITE_GATHER_BYTES,
 };
 use crate::session::{Link, LinkCounters, OutboundQueue, Session};
 use crate::shared::Shared;
@@ -82,7 +81,7 @@ async fn write_until_gone(shared: &Shared, session: &Session, link: Link, queue:
         };
         let mut may_retry = !is_retry;
         loop {
-            match write_all(&mut stream, &gathered.wire).await {
+            match write_steadily(&mut stream, &gathered.wire).await {
                 Ok(()) => {
                     counters.sent.iter().for_each(|counter| counter.add(gathered.frames));
                     if link == Link::Raft {
@@ -132,19 +131,6 @@ async fn gather(queue: &mut OutboundQueue) -> Option<Gathered> {
         next = if wire.len() < WRITE_GATHER_BYTES { queue.try_recv() } else { None };
     }
     Some(Gathered { wire: wire.freeze(), frames })
-}
-
-/// Writes and flushes; fails when nothing moves for [`WRITE_STALL_TIMEOUT`].
-async fn write_all(stream: &mut Stream, mut wire: &[u8]) -> std::io::Result<()> {
-    let stalled = || std::io::Error::new(std::io::ErrorKind::TimedOut, "the peer takes no bytes");
-    while !wire.is_empty() {
-        let written = timeout(WRITE_STALL_TIMEOUT, stream.write(wire)).await.map_err(|_| stalled())??;
-        if written == 0 {
-            return Err(std::io::ErrorKind::WriteZero.into());
-        }
-        wire = wire.get(written..).unwrap_or_default();
-    }
-    timeout(WRITE_STALL_TIMEOUT, stream.flush()).await.map_err(|_| stalled())?
 }
 
 /// Reads frames of an inbound stream into the peer's lane until the stream ends, a newer one replaces it, or the peer

@@ -57,7 +57,7 @@ pub enum StreamEvent {
         height: u64,
     },
     /// A transaction of the reader's member got its receipt.
-    Receipt(TransactionStatus),
+    Receipt(Box<TransactionStatus>),
     /// A job of the reader's member changed.
     Job {
         /// Which.
