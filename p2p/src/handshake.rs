@@ -90,7 +90,9 @@ pub(crate) struct PeerFacts {
 pub(crate) enum HandshakeError {
     #[error("the key is not registered on this chain")]
     NotRegistered,
-    #[error("wrong genesis: theirs {theirs}, ours {ours}; one of the two nodes was given the genesis file of another chain")]
+    #[error(
+        "wrong genesis: theirs {theirs}, ours {ours}; one of the two nodes was given the genesis file of another chain"
+    )]
     WrongGenesis { theirs: String, ours: String },
     #[error("wrong chain: theirs `{theirs}`, ours `{ours}`")]
     WrongChain { theirs: String, ours: String },
@@ -99,7 +101,10 @@ pub(crate) enum HandshakeError {
     #[error("wrong name: it says `{theirs}`, its key is registered as `{registered}`")]
     WrongName { theirs: String, registered: String },
     #[error("wrong port: the connection is for {theirs}, this port for {ours}")]
-    WrongPlane { theirs: &'static str, ours: &'static str },
+    WrongPlane {
+        theirs: &'static str,
+        ours: &'static str,
+    },
     #[error("the handshake is malformed: {0}")]
     Malformed(String),
     #[error("refused by the peer: {0}")]
@@ -130,7 +135,9 @@ impl HandshakeError {
             Self::WrongGenesis { .. } => Some(&metrics.refused_wrong_genesis),
             Self::WrongChain { .. } => Some(&metrics.refused_wrong_chain),
             Self::ProtocolVersion { .. } => Some(&metrics.refused_protocol_version),
-            Self::WrongName { .. } | Self::WrongPlane { .. } | Self::Malformed(_) => Some(&metrics.refused_other),
+            Self::WrongName { .. } | Self::WrongPlane { .. } | Self::Malformed(_) => {
+                Some(&metrics.refused_other)
+            }
             Self::RefusedByPeer(refusal) => Some(match refusal.code() {
                 "wrong-genesis" => &metrics.refused_wrong_genesis,
                 "wrong-chain" => &metrics.refused_wrong_chain,
@@ -161,7 +168,12 @@ pub(crate) struct HandshakeContext {
 impl HandshakeContext {
     /// Runs the handshake with the owner of `peer`'s key. On success what the peer said is in the book; on failure the
     /// reason is logged and counted, and the peer was told.
-    pub(crate) async fn run<S>(&self, stream: &mut S, peer: PeerId, remote: &Multiaddr) -> Result<(), HandshakeError>
+    pub(crate) async fn run<S>(
+        &self,
+        stream: &mut S,
+        peer: PeerId,
+        remote: &Multiaddr,
+    ) -> Result<(), HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -193,7 +205,13 @@ impl HandshakeContext {
         }
     }
 
-    fn report(&self, error: &HandshakeError, peer: PeerId, remote: &Multiaddr, registered: Option<&NodeName>) {
+    fn report(
+        &self,
+        error: &HandshakeError,
+        peer: PeerId,
+        remote: &Multiaddr,
+        registered: Option<&NodeName>,
+    ) {
         let code = error.code();
         let plane = self.hello.plane.name();
         let Some(counter) = error.counter(&self.metrics) else {
@@ -213,7 +231,11 @@ impl HandshakeContext {
         }
     }
 
-    async fn exchange<S>(&self, stream: &mut S, registered: Option<&NodeName>) -> Result<Hello, HandshakeError>
+    async fn exchange<S>(
+        &self,
+        stream: &mut S,
+        registered: Option<&NodeName>,
+    ) -> Result<Hello, HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -226,7 +248,9 @@ impl HandshakeContext {
         };
         send(stream, &Opening::Hello(self.hello.clone())).await?;
         let judged = match receive::<Opening, S>(stream).await {
-            Ok(Opening::Refused(refusal)) => return Err(HandshakeError::RefusedByPeer(refusal.cleaned())),
+            Ok(Opening::Refused(refusal)) => {
+                return Err(HandshakeError::RefusedByPeer(refusal.cleaned()));
+            }
             Ok(Opening::Hello(theirs)) => self.judge(theirs, registered),
             Err(error @ HandshakeError::Broken(_)) => return Err(error),
             Err(error) => Err(error),
@@ -236,12 +260,17 @@ impl HandshakeContext {
                 send(stream, &Verdict::Accepted).await?;
                 match receive::<Verdict, S>(stream).await? {
                     Verdict::Accepted => Ok(theirs),
-                    Verdict::Refused(refusal) => Err(HandshakeError::RefusedByPeer(refusal.cleaned())),
+                    Verdict::Refused(refusal) => {
+                        Err(HandshakeError::RefusedByPeer(refusal.cleaned()))
+                    }
                 }
             }
             Err(error) => {
                 // Our own finding counts, whether or not the peer still hears of it.
-                if send(stream, &Verdict::Refused(refusal_of(&error))).await.is_ok() {
+                if send(stream, &Verdict::Refused(refusal_of(&error)))
+                    .await
+                    .is_ok()
+                {
                     linger(stream).await;
                 }
                 Err(error)
@@ -258,10 +287,16 @@ impl HandshakeContext {
             });
         }
         if theirs.chain != ours.chain {
-            return Err(HandshakeError::WrongChain { theirs: printable(&theirs.chain, 64), ours: ours.chain.clone() });
+            return Err(HandshakeError::WrongChain {
+                theirs: printable(&theirs.chain, 64),
+                ours: ours.chain.clone(),
+            });
         }
         if theirs.plane != ours.plane {
-            return Err(HandshakeError::WrongPlane { theirs: theirs.plane.name(), ours: ours.plane.name() });
+            return Err(HandshakeError::WrongPlane {
+                theirs: theirs.plane.name(),
+                ours: ours.plane.name(),
+            });
         }
         if theirs.node != registered.to_string() {
             return Err(HandshakeError::WrongName {
@@ -269,7 +304,12 @@ impl HandshakeContext {
                 registered: registered.to_string(),
             });
         }
-        let role = self.registry.current().registry.get(registered).map(|(_, peer)| peer.role);
+        let role = self
+            .registry
+            .current()
+            .registry
+            .get(registered)
+            .map(|(_, peer)| peer.role);
         if role.is_some_and(|role: Role| role.name() != theirs.role) {
             // The registry decides; a node that has not yet seen its own change of role is no stranger.
             tracing::info!(node = %registered, says = %printable(&theirs.role, 16), code = "role-differs", "the peer's role differs from its registration");
@@ -281,12 +321,14 @@ impl HandshakeContext {
 fn refusal_of(error: &HandshakeError) -> Refusal {
     match error {
         // Names and hashes swap sides: what is ours is theirs over there.
-        HandshakeError::WrongGenesis { theirs, ours } => {
-            Refusal::new("wrong-genesis", format_args!("wrong genesis: theirs {ours}, ours {theirs}"))
-        }
-        HandshakeError::WrongChain { theirs, ours } => {
-            Refusal::new("wrong-chain", format_args!("wrong chain: theirs `{ours}`, ours `{theirs}`"))
-        }
+        HandshakeError::WrongGenesis { theirs, ours } => Refusal::new(
+            "wrong-genesis",
+            format_args!("wrong genesis: theirs {ours}, ours {theirs}"),
+        ),
+        HandshakeError::WrongChain { theirs, ours } => Refusal::new(
+            "wrong-chain",
+            format_args!("wrong chain: theirs `{ours}`, ours `{theirs}`"),
+        ),
         HandshakeError::NotRegistered => Refusal::new(
             "not-registered",
             "your node's key is not registered here; ask a member to register it, or wait until this node has the block that does",
@@ -318,9 +360,13 @@ where
         .ok_or_else(|| HandshakeError::Malformed("a message without a version".to_owned()))?;
     let theirs = u32::from_le_bytes(*version);
     if theirs != PROTOCOL_VERSION {
-        return Err(HandshakeError::ProtocolVersion { theirs, ours: PROTOCOL_VERSION });
+        return Err(HandshakeError::ProtocolVersion {
+            theirs,
+            ours: PROTOCOL_VERSION,
+        });
     }
-    T::decode(message, HANDSHAKE_MESSAGE_BYTES_MAX).map_err(|error| HandshakeError::Malformed(error.to_string()))
+    T::decode(message, HANDSHAKE_MESSAGE_BYTES_MAX)
+        .map_err(|error| HandshakeError::Malformed(error.to_string()))
 }
 
 /// Closes our side and drops what still comes in, for a moment: closing a socket that holds unread bytes would destroy

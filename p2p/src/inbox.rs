@@ -30,7 +30,12 @@ pub(crate) enum Class {
 }
 
 /// The classes that share turns behind raft.
-const OTHERS: [Class; 4] = [Class::Transactions, Class::Request, Class::File, Class::Gossip];
+const OTHERS: [Class; 4] = [
+    Class::Transactions,
+    Class::Request,
+    Class::File,
+    Class::Gossip,
+];
 
 impl Class {
     fn bytes_max(self) -> usize {
@@ -82,7 +87,10 @@ impl Inbox {
         event: NetworkEvent,
     ) -> Result<(), Gone> {
         let budget = self.budget(class, node)?;
-        let permit = budget.acquire_many_owned(cost(class, length)).await.map_err(|_| Gone)?;
+        let permit = budget
+            .acquire_many_owned(cost(class, length))
+            .await
+            .map_err(|_| Gone)?;
         self.push(class, node, event, permit)
     }
 
@@ -94,7 +102,9 @@ impl Inbox {
         length: usize,
         event: NetworkEvent,
     ) -> Result<(), NetworkEvent> {
-        let Ok(budget) = self.budget(class, node) else { return Err(event) };
+        let Ok(budget) = self.budget(class, node) else {
+            return Err(event);
+        };
         match budget.try_acquire_many_owned(cost(class, length)) {
             Ok(permit) => {
                 // If the receiver has gone just now, the event goes with it.
@@ -115,7 +125,10 @@ impl Inbox {
             match last {
                 Some(position)
                     if is_going
-                        && matches!(state.status.get(position), Some((_, NetworkEvent::PeerConnected { .. }))) =>
+                        && matches!(
+                            state.status.get(position),
+                            Some((_, NetworkEvent::PeerConnected { .. }))
+                        ) =>
                 {
                     state.status.remove(position);
                 }
@@ -127,7 +140,9 @@ impl Inbox {
 
     /// Forgets empty lanes of peers that are not registered any more.
     pub(crate) fn retain(&self, is_registered: impl Fn(&NodeName) -> bool) {
-        lock(&self.state).lanes.retain(|(_, node), lane| !lane.events.is_empty() || is_registered(node));
+        lock(&self.state)
+            .lanes
+            .retain(|(_, node), lane| !lane.events.is_empty() || is_registered(node));
     }
 
     fn budget(&self, class: Class, node: &NodeName) -> Result<Arc<Semaphore>, Gone> {
@@ -138,7 +153,10 @@ impl Inbox {
         let lane = state
             .lanes
             .entry((class, node.clone()))
-            .or_insert_with(|| Lane { budget: Arc::new(Semaphore::new(class.bytes_max())), events: VecDeque::new() });
+            .or_insert_with(|| Lane {
+                budget: Arc::new(Semaphore::new(class.bytes_max())),
+                events: VecDeque::new(),
+            });
         Ok(Arc::clone(&lane.budget))
     }
 
@@ -154,14 +172,21 @@ impl Inbox {
             if state.closed {
                 return Err(Gone);
             }
-            let lane = state.lanes.entry((class, node.clone())).or_insert_with(|| Lane {
-                budget: Arc::new(Semaphore::new(class.bytes_max())),
-                events: VecDeque::new(),
-            });
+            let lane = state
+                .lanes
+                .entry((class, node.clone()))
+                .or_insert_with(|| Lane {
+                    budget: Arc::new(Semaphore::new(class.bytes_max())),
+                    events: VecDeque::new(),
+                });
             let was_empty = lane.events.is_empty();
             lane.events.push_back((event, permit));
             if was_empty {
-                state.turns.entry(class).or_default().push_back(node.clone());
+                state
+                    .turns
+                    .entry(class)
+                    .or_default()
+                    .push_back(node.clone());
             }
         }
         self.arrived.notify_one();
@@ -171,7 +196,9 @@ impl Inbox {
 
 /// Bytes charged to a lane, never more than the whole lane.
 fn cost(class: Class, length: usize) -> u32 {
-    let cost = length.saturating_add(INBOX_EVENT_OVERHEAD_BYTES).min(class.bytes_max());
+    let cost = length
+        .saturating_add(INBOX_EVENT_OVERHEAD_BYTES)
+        .min(class.bytes_max());
     u32::try_from(cost).unwrap_or(u32::MAX)
 }
 

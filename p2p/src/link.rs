@@ -41,9 +41,18 @@ impl Link {
                 dropped: [&all.raft_frames_dropped, &peer.raft_frames_dropped],
             },
             Self::Transactions => LinkCounters {
-                sent: [&all.transactions_frames_sent, &peer.transactions_frames_sent],
-                received: [&all.transactions_frames_received, &peer.transactions_frames_received],
-                dropped: [&all.transactions_frames_dropped, &peer.transactions_frames_dropped],
+                sent: [
+                    &all.transactions_frames_sent,
+                    &peer.transactions_frames_sent,
+                ],
+                received: [
+                    &all.transactions_frames_received,
+                    &peer.transactions_frames_received,
+                ],
+                dropped: [
+                    &all.transactions_frames_dropped,
+                    &peer.transactions_frames_dropped,
+                ],
             },
         }
     }
@@ -51,14 +60,29 @@ impl Link {
 
 /// Writes queued frames to a stream that it opens, and opens anew when it breaks, until the peer is gone. What was
 /// being written when a stream broke is written once more on the next; receivers of both protocols bear duplicates.
-pub(crate) async fn write_link(shared: Arc<Shared>, session: Arc<Session>, link: Link, mut queue: OutboundQueue) {
+pub(crate) async fn write_link(
+    shared: Arc<Shared>,
+    session: Arc<Session>,
+    link: Link,
+    mut queue: OutboundQueue,
+) {
     let stop = session.stop.clone();
-    let _ = stop.run_until_cancelled(write_until_gone(&shared, &session, link, &mut queue)).await;
+    let _ = stop
+        .run_until_cancelled(write_until_gone(&shared, &session, link, &mut queue))
+        .await;
     let left = queue.clear();
-    link.counters(&shared, &session).dropped.iter().for_each(|counter| counter.add(left));
+    link.counters(&shared, &session)
+        .dropped
+        .iter()
+        .for_each(|counter| counter.add(left));
 }
 
-async fn write_until_gone(shared: &Shared, session: &Session, link: Link, queue: &mut OutboundQueue) {
+async fn write_until_gone(
+    shared: &Shared,
+    session: &Session,
+    link: Link,
+    queue: &mut OutboundQueue,
+) {
     let counters = link.counters(shared, session);
     let mut retried: Option<Gathered> = None;
     loop {
@@ -70,7 +94,11 @@ async fn write_until_gone(shared: &Shared, session: &Session, link: Link, queue:
                 None => return,
             },
         };
-        let mut stream = match shared.control.open(session.peer, link.protocol(shared)).await {
+        let mut stream = match shared
+            .control
+            .open(session.peer, link.protocol(shared))
+            .await
+        {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(node = %session.node, ?link, %error, "stream not opened");
@@ -83,9 +111,15 @@ async fn write_until_gone(shared: &Shared, session: &Session, link: Link, queue:
         loop {
             match write_steadily(&mut stream, &gathered.wire).await {
                 Ok(()) => {
-                    counters.sent.iter().for_each(|counter| counter.add(gathered.frames));
+                    counters
+                        .sent
+                        .iter()
+                        .for_each(|counter| counter.add(gathered.frames));
                     if link == Link::Raft {
-                        shared.metrics.raft_bytes_sent.add_bytes(gathered.wire.len());
+                        shared
+                            .metrics
+                            .raft_bytes_sent
+                            .add_bytes(gathered.wire.len());
                     }
                 }
                 Err(error) => {
@@ -94,7 +128,10 @@ async fn write_until_gone(shared: &Shared, session: &Session, link: Link, queue:
                     if may_retry {
                         retried = Some(gathered);
                     } else {
-                        counters.dropped.iter().for_each(|counter| counter.add(gathered.frames));
+                        counters
+                            .dropped
+                            .iter()
+                            .for_each(|counter| counter.add(gathered.frames));
                     }
                     break;
                 }
@@ -128,9 +165,16 @@ async fn gather(queue: &mut OutboundQueue) -> Option<Gathered> {
             wire.put_slice(&frame);
             frames += 1;
         }
-        next = if wire.len() < WRITE_GATHER_BYTES { queue.try_recv() } else { None };
+        next = if wire.len() < WRITE_GATHER_BYTES {
+            queue.try_recv()
+        } else {
+            None
+        };
     }
-    Some(Gathered { wire: wire.freeze(), frames })
+    Some(Gathered {
+        wire: wire.freeze(),
+        frames,
+    })
 }
 
 /// Reads frames of an inbound stream into the peer's lane until the stream ends, a newer one replaces it, or the peer
@@ -166,10 +210,21 @@ pub(crate) async fn read_link(
                     shared.metrics.raft_bytes_received.add_bytes(length);
                     (Class::Raft, NetworkEvent::Raft { from, bytes })
                 }
-                Link::Transactions => (Class::Transactions, NetworkEvent::Transactions { from, bytes }),
+                Link::Transactions => (
+                    Class::Transactions,
+                    NetworkEvent::Transactions { from, bytes },
+                ),
             };
-            counters.received.iter().for_each(|counter| counter.increment());
-            if shared.inbox.send(class, &session.node, length, event).await.is_err() {
+            counters
+                .received
+                .iter()
+                .for_each(|counter| counter.increment());
+            if shared
+                .inbox
+                .send(class, &session.node, length, event)
+                .await
+                .is_err()
+            {
                 return;
             }
         }

@@ -29,7 +29,13 @@ impl Protocols {
             StreamProtocol::try_from_owned(format!("{scope}/{protocol}/1"))
                 .unwrap_or(StreamProtocol::new("/galen/invalid"))
         };
-        Self { raft: name("raft"), transactions: name("transactions"), request: name("request"), file: name("file"), scope }
+        Self {
+            raft: name("raft"),
+            transactions: name("transactions"),
+            request: name("request"),
+            file: name("file"),
+            scope,
+        }
     }
 }
 

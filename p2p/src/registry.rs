@@ -89,17 +89,24 @@ impl PeerRegistry {
     ///
     /// # Errors
     /// [`RegistryError`] when a key is no key, or two nodes share one.
-    pub fn new(peers: impl IntoIterator<Item = (NodeName, RegisteredPeer)>) -> Result<Self, RegistryError> {
+    pub fn new(
+        peers: impl IntoIterator<Item = (NodeName, RegisteredPeer)>,
+    ) -> Result<Self, RegistryError> {
         let mut registry = BTreeMap::new();
         let mut owners: HashMap<PeerId, NodeName> = HashMap::new();
         for (node, mut peer) in peers {
-            let id = peer_id_of(&peer.public_key)
-                .map_err(|source| RegistryError::Key { node: node.clone(), source })?;
+            let id = peer_id_of(&peer.public_key).map_err(|source| RegistryError::Key {
+                node: node.clone(),
+                source,
+            })?;
             peer.addresses.truncate(ADDRESSES_PER_PEER_MAX);
             if let Some(first) = owners.insert(id, node.clone())
                 && first != node
             {
-                return Err(RegistryError::SharedKey { first, second: node });
+                return Err(RegistryError::SharedKey {
+                    first,
+                    second: node,
+                });
             }
             registry.insert(node, (id, peer));
         }
@@ -132,10 +139,19 @@ pub(crate) struct Index {
 
 impl Index {
     fn new(registry: PeerRegistry) -> Self {
-        let names = registry.iter().map(|(node, id, _)| (*id, node.clone())).collect();
-        let addresses =
-            registry.iter().flat_map(|(_, _, peer)| peer.addresses.iter().filter_map(ip_of)).collect();
-        Self { registry, names, addresses }
+        let names = registry
+            .iter()
+            .map(|(node, id, _)| (*id, node.clone()))
+            .collect();
+        let addresses = registry
+            .iter()
+            .flat_map(|(_, _, peer)| peer.addresses.iter().filter_map(ip_of))
+            .collect();
+        Self {
+            registry,
+            names,
+            addresses,
+        }
     }
 
     /// The node with this key.
@@ -151,7 +167,9 @@ impl Index {
 
 impl SharedRegistry {
     pub(crate) fn new(registry: PeerRegistry) -> Self {
-        Self { current: RwLock::new(Arc::new(Index::new(registry))) }
+        Self {
+            current: RwLock::new(Arc::new(Index::new(registry))),
+        }
     }
 
     pub(crate) fn current(&self) -> Arc<Index> {
@@ -185,10 +203,16 @@ mod tests {
 
     #[test]
     fn two_names_may_not_share_a_key() {
-        let names: [NodeName; 2] = ["node-1.harlem".parse().unwrap(), "node-1.kentucky".parse().unwrap()];
-        let error = PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(1))]).unwrap_err();
+        let names: [NodeName; 2] = [
+            "node-1.harlem".parse().unwrap(),
+            "node-1.kentucky".parse().unwrap(),
+        ];
+        let error = PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(1))])
+            .unwrap_err();
         assert_eq!(error.code(), "node-key-shared");
-        assert!(PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(2))]).is_ok());
+        assert!(
+            PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(2))]).is_ok()
+        );
     }
 
     #[test]
@@ -196,6 +220,9 @@ mod tests {
         let mut many = peer(1);
         many.addresses = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); 100];
         let registry = PeerRegistry::new([("node-1.harlem".parse().unwrap(), many)]).unwrap();
-        assert_eq!(registry.iter().next().unwrap().2.addresses.len(), ADDRESSES_PER_PEER_MAX);
+        assert_eq!(
+            registry.iter().next().unwrap().2.addresses.len(),
+            ADDRESSES_PER_PEER_MAX
+        );
     }
 }

@@ -10,16 +10,16 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{FILES_PER_PEER_MAX, OUTBOUND_BYTES_MAX, OUTBOUND_FRAMES_MAX, REQUESTS_PER_PEER_MAX};
+use crate::limits::{
+    FILES_PER_PEER_MAX, OUTBOUND_BYTES_MAX, OUTBOUND_FRAMES_MAX, REQUESTS_PER_PEER_MAX,
+};
 use crate::metrics::{Counter, PeerMetrics};
-use crate::registry::Role;
 use crate::sync::lock;
 
 /// See the module's description.
 pub(crate) struct Session {
     pub(crate) node: NodeName,
     pub(crate) peer: PeerId,
-    pub(crate) role: Role,
     pub(crate) software_version: String,
     pub(crate) since: SystemTime,
     /// Cancelled when the peer is gone; ends all its tasks.
@@ -57,7 +57,6 @@ impl Session {
     pub(crate) fn new(
         node: NodeName,
         peer: PeerId,
-        role: Role,
         software_version: String,
         stop: CancellationToken,
     ) -> (Self, OutboundQueue, OutboundQueue) {
@@ -66,7 +65,6 @@ impl Session {
         let session = Self {
             node,
             peer,
-            role,
             software_version,
             since: SystemTime::now(),
             stop,
@@ -99,7 +97,10 @@ impl Session {
     }
 
     pub(crate) fn set_rtt(&self, rtt: Duration) {
-        self.rtt_us.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+        self.rtt_us.store(
+            u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1),
+            Ordering::Relaxed,
+        );
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
@@ -133,7 +134,13 @@ impl Outbound {
     fn new() -> (Self, OutboundQueue) {
         let (sender, receiver) = mpsc::channel(OUTBOUND_FRAMES_MAX);
         let bytes = Arc::new(AtomicUsize::new(0));
-        (Self { sender, bytes: Arc::clone(&bytes) }, OutboundQueue { receiver, bytes })
+        (
+            Self {
+                sender,
+                bytes: Arc::clone(&bytes),
+            },
+            OutboundQueue { receiver, bytes },
+        )
     }
 
     pub(crate) fn push(&self, frame: Bytes) -> Result<(), Refused> {

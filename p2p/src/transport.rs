@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{AsyncRead, AsyncWrite, FutureExt};
+use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
-use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version};
-use libp2p::core::ConnectedPoint;
+use libp2p::core::upgrade::{
+    InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version,
+};
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId, Transport, noise, tcp, yamux};
 
@@ -21,7 +23,11 @@ pub(crate) fn transport(
     context: Arc<HandshakeContext>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
     // A consensus message must not wait for Nagle's algorithm.
-    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true).listen_backlog(LISTEN_BACKLOG));
+    let tcp = tcp::tokio::Transport::new(
+        tcp::Config::new()
+            .nodelay(true)
+            .listen_backlog(LISTEN_BACKLOG),
+    );
     Ok(tcp
         .upgrade(Version::V1)
         .authenticate(noise::Config::new(keypair)?)
@@ -35,6 +41,7 @@ pub(crate) fn transport(
 }
 
 /// The upgrade from an authenticated connection to a multiplexed one, by way of the handshake.
+#[derive(Clone)]
 struct Upgrade {
     context: Arc<HandshakeContext>,
     peer: PeerId,
@@ -69,7 +76,9 @@ where
 
     fn upgrade_inbound(self, mut stream: C, _: Self::Info) -> Self::Future {
         async move {
-            self.context.run(&mut stream, self.peer, &self.remote).await?;
+            self.context
+                .run(&mut stream, self.peer, &self.remote)
+                .await?;
             Ok(yamux_config().upgrade_inbound(stream, YAMUX).await?)
         }
         .boxed()
@@ -86,7 +95,9 @@ where
 
     fn upgrade_outbound(self, mut stream: C, _: Self::Info) -> Self::Future {
         async move {
-            self.context.run(&mut stream, self.peer, &self.remote).await?;
+            self.context
+                .run(&mut stream, self.peer, &self.remote)
+                .await?;
             Ok(yamux_config().upgrade_outbound(stream, YAMUX).await?)
         }
         .boxed()
