@@ -12,7 +12,9 @@ impl Drain for TracingDrain {
 
     fn log(&self, record: &Record<'_>, _values: &OwnedKVList) -> Result<(), Never> {
         match record.level() {
-            Level::Critical | Level::Error => tracing::error!(target: "galen_consensus::raft", "{}", record.msg()),
+            Level::Critical | Level::Error => {
+                tracing::error!(target: "galen_consensus::raft", "{}", record.msg())
+            }
             Level::Warning => tracing::warn!(target: "galen_consensus::raft", "{}", record.msg()),
             Level::Info => tracing::debug!(target: "galen_consensus::raft", "{}", record.msg()),
             Level::Debug | Level::Trace => {}

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use raft::eraftpb::{ConfState, Entry, HardState, Snapshot, SnapshotMetadata};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
-use crate::wire;
 use crate::types::SnapshotMeta;
+use crate::wire;
 
 /// Entries after the snapshot, and the state that raft starts from.
 pub(crate) struct EntryStore {
@@ -28,7 +28,13 @@ impl EntryStore {
         initial_conf_state: ConfState,
     ) -> Self {
         let bytes = entries.iter().map(size).sum();
-        Self { snapshot, entries, bytes, initial_hard_state, initial_conf_state }
+        Self {
+            snapshot,
+            entries,
+            bytes,
+            initial_hard_state,
+            initial_conf_state,
+        }
     }
 
     /// Bytes of entry data held.
@@ -48,13 +54,17 @@ impl EntryStore {
         if index == self.snapshot.index {
             return Some(self.snapshot.term);
         }
-        self.position(index).and_then(|position| self.entries.get(position)).map(|entry| entry.term)
+        self.position(index)
+            .and_then(|position| self.entries.get(position))
+            .map(|entry| entry.term)
     }
 
     /// Appends entries, overwriting what stands at or after the first. False when they leave a gap or reach below the
     /// snapshot, which raft never asks for.
     pub(crate) fn append(&mut self, entries: &[Entry]) -> bool {
-        let Some(first) = entries.first() else { return true };
+        let Some(first) = entries.first() else {
+            return true;
+        };
         if first.index < self.first() || first.index > self.last() + 1 {
             return false;
         }
@@ -92,7 +102,9 @@ impl EntryStore {
     }
 
     fn position(&self, index: u64) -> Option<usize> {
-        index.checked_sub(self.first()).and_then(|position| usize::try_from(position).ok())
+        index
+            .checked_sub(self.first())
+            .and_then(|position| usize::try_from(position).ok())
     }
 }
 
@@ -102,7 +114,10 @@ fn size(entry: &Entry) -> u64 {
 
 impl Storage for EntryStore {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState { hard_state: self.initial_hard_state.clone(), conf_state: self.initial_conf_state.clone() })
+        Ok(RaftState {
+            hard_state: self.initial_hard_state.clone(),
+            conf_state: self.initial_conf_state.clone(),
+        })
     }
 
     fn entries(

@@ -4,7 +4,9 @@
 use bytes::Bytes;
 use protobuf::{Message as Codec, ProtobufError};
 
-use crate::eraftpb::{ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry};
+use crate::eraftpb::{
+    ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry,
+};
 
 /// Bytes of an entry beside its data on the wire: kind, index, term, length.
 const ENTRY_OVERHEAD: usize = 1 + 8 + 8 + 4;
@@ -19,11 +21,15 @@ impl Codec for Entry {
     }
 
     fn write_to_bytes(&self) -> Result<Vec<u8>, ProtobufError> {
-        Err(ProtobufError::new("an entry is encoded by the wire codec, not by raft"))
+        Err(ProtobufError::new(
+            "an entry is encoded by the wire codec, not by raft",
+        ))
     }
 
     fn merge_from_bytes(&mut self, _bytes: &[u8]) -> Result<(), ProtobufError> {
-        Err(ProtobufError::new("an entry is decoded by the wire codec, not by raft"))
+        Err(ProtobufError::new(
+            "an entry is decoded by the wire codec, not by raft",
+        ))
     }
 }
 
@@ -33,11 +39,15 @@ impl Codec for ConfChange {
     }
 
     fn write_to_bytes(&self) -> Result<Vec<u8>, ProtobufError> {
-        Err(ProtobufError::new("configuration changes of the first kind are not used"))
+        Err(ProtobufError::new(
+            "configuration changes of the first kind are not used",
+        ))
     }
 
     fn merge_from_bytes(&mut self, _bytes: &[u8]) -> Result<(), ProtobufError> {
-        Err(ProtobufError::new("configuration changes of the first kind are not used"))
+        Err(ProtobufError::new(
+            "configuration changes of the first kind are not used",
+        ))
     }
 }
 
@@ -85,13 +95,22 @@ impl Codec for ConfChangeV2 {
                 [2] => ConfChangeType::AddLearnerNode,
                 _ => return Err(ProtobufError::new("unknown change")),
             };
-            changes.push(ConfChangeSingle { change_type, node_id: u64::from_le_bytes(take(&mut rest)?) });
+            changes.push(ConfChangeSingle {
+                change_type,
+                node_id: u64::from_le_bytes(take(&mut rest)?),
+            });
         }
         let context = usize::from(u16::from_le_bytes(take(&mut rest)?));
         if context > MAX_CONTEXT || context != rest.len() {
-            return Err(ProtobufError::new("the context's length is not what is left"));
+            return Err(ProtobufError::new(
+                "the context's length is not what is left",
+            ));
         }
-        *self = Self { transition, changes, context: Bytes::copy_from_slice(rest) };
+        *self = Self {
+            transition,
+            changes,
+            context: Bytes::copy_from_slice(rest),
+        };
         Ok(())
     }
 }
@@ -117,7 +136,9 @@ impl ConfChangeV2 {
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], ProtobufError> {
-    let (head, tail) = rest.split_first_chunk::<N>().ok_or_else(|| ProtobufError::new("the bytes end too early"))?;
+    let (head, tail) = rest
+        .split_first_chunk::<N>()
+        .ok_or_else(|| ProtobufError::new("the bytes end too early"))?;
     *rest = tail;
     Ok(*head)
 }

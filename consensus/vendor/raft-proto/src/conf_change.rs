@@ -2,12 +2,17 @@
 
 use std::borrow::Cow;
 
-use crate::eraftpb::{ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
+use crate::eraftpb::{
+    ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2,
+};
 
 /// One step of a change.
 #[must_use]
 pub fn new_conf_change_single(node_id: u64, change_type: ConfChangeType) -> ConfChangeSingle {
-    ConfChangeSingle { change_type, node_id }
+    ConfChangeSingle {
+        change_type,
+        node_id,
+    }
 }
 
 /// Both kinds of configuration change.

@@ -13,7 +13,7 @@ pub use conf_state::conf_state_eq;
 /// The types that raft re-exports.
 pub mod prelude {
     pub use crate::eraftpb::{
-        ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, Entry, EntryType,
-        HardState, Message, MessageType, Snapshot, SnapshotMetadata,
+        ConfChange, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2,
+        ConfState, Entry, EntryType, HardState, Message, MessageType, Snapshot, SnapshotMetadata,
     };
 }
