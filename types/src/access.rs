@@ -21,9 +21,7 @@ text_enum! {
 }
 
 /// One rule of an access contract. An empty list says nothing about its dimension: every value matches.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Names the rule in decisions.
@@ -69,19 +67,7 @@ pub struct Rule {
 }
 
 /// What a contract is attached to.
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    SchemaWrite,
-    SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[wincode(tag_encoding = "u8")]
 #[serde(tag = "type", content = "name", rename_all = "snake_case")]
 pub enum Scope {
@@ -103,9 +89,7 @@ impl std::fmt::Display for Scope {
 }
 
 /// An access contract in force.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Contract {
     /// What it is attached to.
     pub scope: Scope,
@@ -116,9 +100,7 @@ pub struct Contract {
 }
 
 /// What an access is for: the dimensions that rules speak about.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct AccessTerms {
     /// What is done.
@@ -159,9 +141,7 @@ text_enum! {
 }
 
 /// A request for access to one dataset.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Request {
     /// The transaction that filed it.
     pub id: RequestId,
@@ -184,9 +164,7 @@ pub struct Request {
 }
 
 /// Limits of a grant; what is not limited is `None`.
-#[derive(
-    Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct GrantLimits {
     /// First time at which it no longer holds.
@@ -201,9 +179,7 @@ pub struct GrantLimits {
 }
 
 /// Access given to one account: what was asked for, within limits.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Grant {
     /// The transaction that gave it.
     pub id: GrantId,
@@ -228,9 +204,7 @@ pub struct Grant {
 }
 
 /// What decided about an access.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[wincode(tag_encoding = "u8")]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Basis {
@@ -265,16 +239,8 @@ impl std::fmt::Display for Basis {
         match self {
             Self::OwnData => formatter.write_str("own data"),
             Self::Grant { grant } => write!(formatter, "grant {grant}"),
-            Self::Rule {
-                scope,
-                contract_version,
-                rule,
-                ..
-            } => {
-                write!(
-                    formatter,
-                    "rule `{rule}` of contract {scope} v{contract_version}"
-                )
+            Self::Rule { scope, contract_version, rule, .. } => {
+                write!(formatter, "rule `{rule}` of contract {scope} v{contract_version}")
             }
             Self::NothingPermits => formatter.write_str("no grant and no rule permits it"),
         }
@@ -282,9 +248,7 @@ impl std::fmt::Display for Basis {
 }
 
 /// Whether an access is allowed, and by what.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Decision {
     /// Permit or deny.
     pub effect: Effect,

@@ -22,9 +22,7 @@ pub struct Batch {
 }
 
 /// What a block is known by.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct BlockHeader {
     /// The chain: the hash of its genesis document.
     pub genesis: Hash,

@@ -16,9 +16,7 @@ use crate::signature::PublicKey;
 use crate::vocabulary::{Purpose, ReasonCode};
 
 /// What a transaction asks for. Tags are part of the format and never reused.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[wincode(tag_encoding = "u8")]
 #[serde(tag = "call", rename_all = "snake_case")]
 pub enum Call {

@@ -13,9 +13,7 @@ use crate::name::NodeName;
 use crate::signature::{Claim, PublicKey, SecretKey, Signature, verify_all};
 
 /// One voter of an epoch.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Voter {
     /// The node.
     pub node: NodeName,
@@ -24,9 +22,7 @@ pub struct Voter {
 }
 
 /// The voters of an epoch, in ascending order of node name.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct VoterSet {
     /// Counted from 0.
     pub epoch: u64,
@@ -58,17 +54,12 @@ impl VoterSet {
 
     /// A voter's key.
     pub fn key_of(&self, node: &NodeName) -> Option<&PublicKey> {
-        self.voters
-            .iter()
-            .find(|voter| &voter.node == node)
-            .map(|voter| &voter.key)
+        self.voters.iter().find(|voter| &voter.node == node).map(|voter| &voter.key)
     }
 }
 
 /// A voter's signature over a header that it computed itself.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct HeaderSignature {
     /// The header's height.
     pub height: u64,
@@ -82,44 +73,24 @@ pub struct HeaderSignature {
 
 /// What a voter signs: chain, height and header hash under a context of their own.
 fn signed_hash(genesis: &Hash, height: u64, header: &Hash) -> Hash {
-    Hash::of_parts(
-        Context::HeaderSignature,
-        &[genesis.as_bytes(), &height.to_le_bytes(), header.as_bytes()],
-    )
+    Hash::of_parts(Context::HeaderSignature, &[genesis.as_bytes(), &height.to_le_bytes(), header.as_bytes()])
 }
 
 impl HeaderSignature {
     /// Signs.
-    pub fn sign(
-        genesis: &Hash,
-        height: u64,
-        header: Hash,
-        voter: NodeName,
-        key: &SecretKey,
-    ) -> Self {
+    pub fn sign(genesis: &Hash, height: u64, header: Hash, voter: NodeName, key: &SecretKey) -> Self {
         let signature = key.sign(&signed_hash(genesis, height, &header));
-        Self {
-            height,
-            header,
-            voter,
-            signature,
-        }
+        Self { height, header, voter, signature }
     }
 
     /// Whether it verifies under a key.
     pub fn verifies(&self, genesis: &Hash, key: &PublicKey) -> bool {
-        key.verify(
-            &signed_hash(genesis, self.height, &self.header),
-            &self.signature,
-        )
-        .is_ok()
+        key.verify(&signed_hash(genesis, self.height, &self.header), &self.signature).is_ok()
     }
 }
 
 /// A quorum's signatures over one header.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Certificate {
     /// The header's height.
     pub height: u64,
@@ -130,9 +101,7 @@ pub struct Certificate {
 }
 
 /// One voter's part in a certificate.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct VoterSignature {
     /// The voter.
     pub voter: NodeName,
@@ -176,20 +145,12 @@ impl Certificate {
         let mut seen = BTreeSet::new();
         let mut claims = Vec::with_capacity(got);
         for part in &self.signatures {
-            let key = voters
-                .key_of(&part.voter)
-                .filter(|_| seen.insert(&part.voter));
+            let key = voters.key_of(&part.voter).filter(|_| seen.insert(&part.voter));
             let key = *key.ok_or_else(|| CertificateError::NotAVoter(part.voter.clone()))?;
-            claims.push(Claim {
-                key,
-                hash,
-                signature: part.signature,
-            });
+            claims.push(Claim { key, hash, signature: part.signature });
         }
         match verify_all(&claims).iter().position(|valid| !valid) {
-            Some(place) => Err(CertificateError::BadSignature(
-                self.signatures[place].voter.clone(),
-            )),
+            Some(place) => Err(CertificateError::BadSignature(self.signatures[place].voter.clone())),
             None => Ok(()),
         }
     }

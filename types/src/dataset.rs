@@ -30,9 +30,7 @@ text_enum! {
 }
 
 /// A column of a table.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Column {
     /// Its name.
     pub name: ColumnName,
@@ -41,9 +39,7 @@ pub struct Column {
 }
 
 /// What is published of one version of a file.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct VersionContent {
     /// Salted commitment to the plaintext: BLAKE3 over the dataset's secret salt and the plaintext's BLAKE3 hash.
     pub commitment: Hash,
@@ -78,9 +74,7 @@ text_enum! {
 }
 
 /// One version of a dataset as registered.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Version {
     /// Counted from 1; version n follows n - 1.
     pub number: u32,
@@ -99,9 +93,7 @@ pub struct Version {
 }
 
 /// A dataset as registered.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Dataset {
     /// Its name.
     pub name: DatasetName,

@@ -68,18 +68,11 @@ where
 
     fn decode(bytes: &[u8], limit: usize) -> Result<Self, DecodeError> {
         if bytes.len() > limit {
-            return Err(DecodeError::Oversize {
-                size: bytes.len(),
-                limit,
-            });
+            return Err(DecodeError::Oversize { size: bytes.len(), limit });
         }
         let value: T = wincode::config::deserialize_exact(bytes, CONFIG)
             .map_err(|error| DecodeError::Malformed(error.to_string()))?;
-        if value.encode() == bytes {
-            Ok(value)
-        } else {
-            Err(DecodeError::NotCanonical)
-        }
+        if value.encode() == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
     }
 }
 
@@ -88,10 +81,7 @@ where
 macro_rules! encode_as_text {
     ($name:ty) => {
         // SAFETY: size and bytes are those of the inner text's own schema.
-        #[expect(
-            unsafe_code,
-            reason = "wincode's schema traits are unsafe to implement"
-        )]
+        #[expect(unsafe_code, reason = "wincode's schema traits are unsafe to implement")]
         unsafe impl<C: wincode::config::Config> wincode::SchemaWrite<C> for $name {
             type Src = $name;
 
@@ -99,19 +89,13 @@ macro_rules! encode_as_text {
                 <str as wincode::SchemaWrite<C>>::size_of(&source.0)
             }
 
-            fn write(
-                writer: impl wincode::io::Writer,
-                source: &Self::Src,
-            ) -> wincode::WriteResult<()> {
+            fn write(writer: impl wincode::io::Writer, source: &Self::Src) -> wincode::WriteResult<()> {
                 <str as wincode::SchemaWrite<C>>::write(writer, &source.0)
             }
         }
 
         // SAFETY: the destination is written if and only if the text was read and is valid.
-        #[expect(
-            unsafe_code,
-            reason = "wincode's schema traits are unsafe to implement"
-        )]
+        #[expect(unsafe_code, reason = "wincode's schema traits are unsafe to implement")]
         unsafe impl<'de, C: wincode::config::Config> wincode::SchemaRead<'de, C> for $name {
             type Dst = $name;
 
@@ -141,8 +125,7 @@ macro_rules! serde_as_text {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text =
-                    <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
                 text.parse().map_err(serde::de::Error::custom)
             }
         }

@@ -17,9 +17,7 @@ use crate::signature::PublicKey;
 use crate::time::Timestamp;
 
 /// The founding document.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
     /// The chain's name within the consortium.
@@ -38,9 +36,7 @@ pub struct Genesis {
 }
 
 /// A founding member.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct Founder {
     /// Its name.
@@ -52,9 +48,7 @@ pub struct Founder {
 }
 
 /// A node of a founding member.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct FoundingNode {
     /// The part of its name before the dot.
@@ -83,9 +77,7 @@ pub enum GenesisError {
     #[error(transparent)]
     Parameter(#[from] ParameterError),
     /// Rules that this software does not know.
-    #[error(
-        "the genesis asks for rules version {0}; this software executes 1 to {RULES_VERSION}: use a newer release"
-    )]
+    #[error("the genesis asks for rules version {0}; this software executes 1 to {RULES_VERSION}: use a newer release")]
     RulesVersion(u32),
     /// The state tree's size is out of bounds.
     #[error("`state_bucket_bits` is {0}; it must be 8 to 24")]
@@ -133,12 +125,9 @@ impl Genesis {
     /// [`GenesisError`] saying what to mend.
     pub fn from_toml(text: &str) -> Result<Self, GenesisError> {
         if text.len() > GENESIS_BYTES_MAX {
-            return Err(GenesisError::Malformed(format!(
-                "it is longer than {GENESIS_BYTES_MAX} bytes"
-            )));
+            return Err(GenesisError::Malformed(format!("it is longer than {GENESIS_BYTES_MAX} bytes")));
         }
-        let genesis: Self =
-            toml::from_str(text).map_err(|error| GenesisError::Malformed(error.to_string()))?;
+        let genesis: Self = toml::from_str(text).map_err(|error| GenesisError::Malformed(error.to_string()))?;
         genesis.check()?;
         Ok(genesis)
     }
@@ -170,68 +159,36 @@ impl Genesis {
         }
         let mut seen = BTreeSet::new();
         let mut once = |text: String| {
-            if seen.insert(text.clone()) {
-                Ok(())
-            } else {
-                Err(GenesisError::Duplicate(text))
-            }
+            if seen.insert(text.clone()) { Ok(()) } else { Err(GenesisError::Duplicate(text)) }
         };
         for founder in &self.members {
             once(founder.name.to_string())?;
             for account in &founder.accounts {
-                let name = AccountName {
-                    account: account.account.clone(),
-                    member: founder.name.clone(),
-                };
-                if account.roles.is_empty()
-                    || !account.roles.is_sorted_by(|left, right| left < right)
-                {
+                let name = AccountName { account: account.account.clone(), member: founder.name.clone() };
+                if account.roles.is_empty() || !account.roles.is_sorted_by(|left, right| left < right) {
                     return Err(GenesisError::Roles(name));
                 }
                 once(name.to_string())?;
                 once(account.key.to_string())?;
             }
             for node in &founder.nodes {
-                once(
-                    NodeName {
-                        node: node.node.clone(),
-                        member: founder.name.clone(),
-                    }
-                    .to_string(),
-                )?;
+                once(NodeName { node: node.node.clone(), member: founder.name.clone() }.to_string())?;
                 once(node.key.to_string())?;
             }
-            if !founder
-                .accounts
-                .iter()
-                .any(|account| account.roles.contains(&Role::Admin))
-            {
+            if !founder.accounts.iter().any(|account| account.roles.contains(&Role::Admin)) {
                 return Err(GenesisError::NoAdministrator(founder.name.clone()));
             }
-            if founder
-                .nodes
-                .iter()
-                .filter(|node| node.role == NodeRole::Voter)
-                .count()
-                > 1
-            {
+            if founder.nodes.iter().filter(|node| node.role == NodeRole::Voter).count() > 1 {
                 return Err(GenesisError::SecondVoter(founder.name.clone()));
             }
         }
-        if self.nodes().iter().any(|node| node.role == NodeRole::Voter) {
-            Ok(())
-        } else {
-            Err(GenesisError::NoVoter)
-        }
+        if self.nodes().iter().any(|node| node.role == NodeRole::Voter) { Ok(()) } else { Err(GenesisError::NoVoter) }
     }
 
     /// The founding members as registered at height 0.
     pub fn registered_members(&self) -> Vec<Member> {
-        let member = |founder: &Founder| Member {
-            name: founder.name.clone(),
-            standing: Standing::Active,
-            admitted_height: 0,
-        };
+        let member =
+            |founder: &Founder| Member { name: founder.name.clone(), standing: Standing::Active, admitted_height: 0 };
         self.members.iter().map(member).collect()
     }
 
@@ -241,10 +198,7 @@ impl Genesis {
         for founder in &self.members {
             for new in &founder.accounts {
                 accounts.push(Account {
-                    name: AccountName {
-                        account: new.account.clone(),
-                        member: founder.name.clone(),
-                    },
+                    name: AccountName { account: new.account.clone(), member: founder.name.clone() },
                     key: new.key,
                     encryption_key: new.encryption_key,
                     roles: new.roles.clone(),
@@ -268,10 +222,7 @@ impl Genesis {
                     0
                 };
                 nodes.push(Node {
-                    name: NodeName {
-                        node: node.node.clone(),
-                        member: founder.name.clone(),
-                    },
+                    name: NodeName { node: node.node.clone(), member: founder.name.clone() },
                     key: node.key,
                     role: node.role,
                     raft_id,
@@ -284,18 +235,7 @@ impl Genesis {
 
     /// The voters of epoch 0.
     pub fn voter_set(&self) -> VoterSet {
-        let voters = self
-            .nodes()
-            .into_iter()
-            .filter(|node| node.role == NodeRole::Voter);
-        VoterSet::new(
-            0,
-            voters
-                .map(|node| Voter {
-                    node: node.name,
-                    key: node.key,
-                })
-                .collect(),
-        )
+        let voters = self.nodes().into_iter().filter(|node| node.role == NodeRole::Voter);
+        VoterSet::new(0, voters.map(|node| Voter { node: node.name, key: node.key }).collect())
     }
 }

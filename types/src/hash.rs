@@ -49,6 +49,8 @@ pub enum Context {
     JobResult,
     /// One site's summary for a job.
     JobSummary,
+    /// A signature found valid, as remembered in memory.
+    VerifiedSignature,
     /// A member application, proposal or other document that is voted on.
     Proposal,
 }
@@ -75,6 +77,7 @@ impl Context {
             Self::Commitment => "galen 2026 commitment v1",
             Self::JobResult => "galen 2026 job result v1",
             Self::JobSummary => "galen 2026 job summary v1",
+            Self::VerifiedSignature => "galen 2026 verified signature v1",
             Self::Proposal => "galen 2026 proposal v1",
         }
     }
@@ -82,11 +85,8 @@ impl Context {
     /// A hasher of this context, for content that comes in parts.
     pub fn hasher(self) -> blake3::Hasher {
         /// One derived key per context: deriving takes a hash of its own.
-        static HASHERS: [std::sync::OnceLock<blake3::Hasher>; 19] =
-            [const { std::sync::OnceLock::new() }; 19];
-        HASHERS[self as usize]
-            .get_or_init(|| blake3::Hasher::new_derive_key(self.text()))
-            .clone()
+        static HASHERS: [std::sync::OnceLock<blake3::Hasher>; 20] = [const { std::sync::OnceLock::new() }; 20];
+        HASHERS[self as usize].get_or_init(|| blake3::Hasher::new_derive_key(self.text())).clone()
     }
 }
 
@@ -155,8 +155,4 @@ impl FromStr for Hash {
     }
 }
 
-crate::encoding::serde_as_text!(
-    Hash,
-    "Hash",
-    "d74981efa70a0c880b8d8c1985d075dbcbf679b99a5f9914e5aaf96b831a9e24"
-);
+crate::encoding::serde_as_text!(Hash, "Hash", "d74981efa70a0c880b8d8c1985d075dbcbf679b99a5f9914e5aaf96b831a9e24");

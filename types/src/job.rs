@@ -13,9 +13,7 @@ use crate::time::Timestamp;
 use crate::vocabulary::{DataUse, Purpose, Statistic, text_enum};
 
 /// What is to be computed.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct JobSpecification {
     /// Over which datasets, in ascending order, each once; their newest active versions are taken.
@@ -43,13 +41,7 @@ pub struct JobSpecification {
 impl JobSpecification {
     /// Every column that the job reads, in ascending order, each once.
     pub fn columns_read(&self) -> Vec<ColumnName> {
-        let mut columns: Vec<_> = self
-            .columns
-            .iter()
-            .chain(&self.by)
-            .chain(&self.filter_columns)
-            .cloned()
-            .collect();
+        let mut columns: Vec<_> = self.columns.iter().chain(&self.by).chain(&self.filter_columns).cloned().collect();
         columns.sort();
         columns.dedup();
         columns
@@ -85,9 +77,7 @@ text_enum! {
 }
 
 /// How a site answered for one dataset.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct SiteAnswer {
     /// For which dataset.
     pub dataset: DatasetName,
@@ -96,9 +86,7 @@ pub struct SiteAnswer {
 }
 
 /// A summary's digest or a refusal's rule.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[wincode(tag_encoding = "u8")]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum SiteGiven {
@@ -117,9 +105,7 @@ pub enum SiteGiven {
 }
 
 /// What became of one dataset in a finished or failed job.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct SiteOutcome {
     /// The dataset.
     pub dataset: DatasetName,
@@ -129,9 +115,7 @@ pub struct SiteOutcome {
 }
 
 /// One dataset as authorized for a job.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct JobSite {
     /// The version to compute over.
     pub version: VersionName,
@@ -144,9 +128,7 @@ pub struct JobSite {
 }
 
 /// A job as registered.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Job {
     /// The transaction that submitted it.
     pub id: JobId,

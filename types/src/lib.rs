@@ -40,9 +40,7 @@ pub use encoding::{DecodeError, Encoding};
 pub use genesis::Genesis;
 pub use hash::Hash;
 pub use identifier::{GrantId, JobId, ProposalId, RequestId, TransactionId};
-pub use name::{
-    AccountName, ColumnName, DatasetName, MemberName, NodeName, Signer, Slug, VersionName,
-};
+pub use name::{AccountName, ColumnName, DatasetName, MemberName, NodeName, Signer, Slug, VersionName};
 pub use parameters::Parameters;
 pub use receipt::{Event, Outcome, Receipt};
 pub use signature::{PublicKey, SecretKey, Signature};

@@ -72,10 +72,7 @@ impl std::str::FromStr for EncryptionKey {
             expected: "an encryption key: `x25519:` and 64 hexadecimal digits",
         };
         let digits = text.strip_prefix("x25519:").ok_or_else(error)?;
-        digits
-            .parse::<crate::hash::Hash>()
-            .map(|hash| Self(hash.0))
-            .map_err(|_| error())
+        digits.parse::<crate::hash::Hash>().map(|hash| Self(hash.0)).map_err(|_| error())
     }
 }
 
@@ -95,9 +92,7 @@ impl NodeAddress {
     /// # Errors
     /// [`NameError`] when it cannot be a multiaddress.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let sound = text.len() <= 256
-            && text.starts_with('/')
-            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let sound = text.len() <= 256 && text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
         if sound {
             Ok(Self(text.to_owned()))
         } else {
@@ -138,9 +133,7 @@ encode_as_text!(NodeAddress);
 serde_as_text!(NodeAddress, "NodeAddress", "/ip4/127.0.0.1/tcp/7101");
 
 /// A member institution as registered.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Member {
     /// Its name.
     pub name: MemberName,
@@ -151,9 +144,7 @@ pub struct Member {
 }
 
 /// An account as registered.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Account {
     /// Its name, a pseudonym by policy.
     pub name: AccountName,
@@ -175,9 +166,7 @@ impl Account {
 }
 
 /// A node as registered.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,
@@ -192,9 +181,7 @@ pub struct Node {
 }
 
 /// What an account is made of when it is added (its member is the signer's).
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct NewAccount {
     /// The part of its name before `@`.
     pub account: Slug,

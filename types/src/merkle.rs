@@ -45,9 +45,7 @@ fn next_level(level: &[Hash]) -> Vec<Hash> {
 }
 
 /// Proof that a content stands at a place in a list.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct ListProof {
     /// The content's place, from 0.
     pub index: u64,
@@ -72,11 +70,7 @@ impl ListProof {
             level = next_level(&level);
             place /= 2;
         }
-        Some(Self {
-            index: index as u64,
-            length: contents.len() as u64,
-            siblings,
-        })
+        Some(Self { index: index as u64, length: contents.len() as u64, siblings })
     }
 
     /// Whether it proves that `content` stands at its index under `root`.
@@ -92,11 +86,7 @@ impl ListProof {
                 let Some(sibling) = siblings.next() else {
                     return false;
                 };
-                hash = if place % 2 == 0 {
-                    node(&hash, sibling)
-                } else {
-                    node(sibling, &hash)
-                };
+                hash = if place % 2 == 0 { node(&hash, sibling) } else { node(sibling, &hash) };
             }
             place /= 2;
             length = length.div_ceil(2);

@@ -20,10 +20,7 @@ pub struct NameError {
 
 impl NameError {
     fn new(text: &str, expected: &'static str) -> Self {
-        Self {
-            text: text.chars().take(80).collect(),
-            expected,
-        }
+        Self { text: text.chars().take(80).collect(), expected }
     }
 }
 
@@ -61,16 +58,11 @@ impl ColumnName {
     /// # Errors
     /// [`NameError`] when the text is empty, longer than 128 bytes, padded, or holds control characters.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let sound = (1..=128).contains(&text.len())
-            && text.trim() == text
-            && !text.chars().any(char::is_control);
+        let sound = (1..=128).contains(&text.len()) && text.trim() == text && !text.chars().any(char::is_control);
         if sound {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NameError::new(
-                text,
-                "a column name: 1 to 128 bytes, no outer blanks, no control characters",
-            ))
+            Err(NameError::new(text, "a column name: 1 to 128 bytes, no outer blanks, no control characters"))
         }
     }
 
@@ -193,16 +185,11 @@ impl FromStr for VersionName {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || NameError::new(text, "a version of a dataset, like harlem/opt@3");
         let (dataset, version) = text.split_once('@').ok_or_else(error)?;
-        let plain = !version.is_empty()
-            && !version.starts_with('0')
-            && version.bytes().all(|b| b.is_ascii_digit());
+        let plain = !version.is_empty() && !version.starts_with('0') && version.bytes().all(|b| b.is_ascii_digit());
         if !plain {
             return Err(error());
         }
-        Ok(Self {
-            dataset: dataset.parse().map_err(|_| error())?,
-            version: version.parse().map_err(|_| error())?,
-        })
+        Ok(Self { dataset: dataset.parse().map_err(|_| error())?, version: version.parse().map_err(|_| error())? })
     }
 }
 
@@ -249,17 +236,8 @@ impl FromStr for Signer {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.contains('@') {
-            text.parse().map(Self::Account)
-        } else {
-            text.parse().map(Self::Node)
-        }
-        .map_err(|_| {
-            NameError::new(
-                text,
-                "an account or a node, like alice@harlem or node-1.harlem",
-            )
-        })
+        if text.contains('@') { text.parse().map(Self::Account) } else { text.parse().map(Self::Node) }
+            .map_err(|_| NameError::new(text, "an account or a node, like alice@harlem or node-1.harlem"))
     }
 }
 

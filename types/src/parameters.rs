@@ -5,9 +5,7 @@ use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Limits and minima that hold for every member.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parameters {
     /// Share of active members, in percent, that must be exceeded by approvals for a proposal to pass.
@@ -33,9 +31,7 @@ pub struct Parameters {
 }
 
 /// Disclosure minima; an owner may tighten them, never loosen.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(default, deny_unknown_fields)]
 pub struct Disclosure {
     /// Rule 1 and 3: fewest non-null rows of a cohort at a site; a filter's complement has none or as many.
@@ -58,7 +54,7 @@ impl Default for Parameters {
             vote_threshold_percent: 50,
             proposal_lifetime_ms: 14 * 24 * 3600 * 1000,
             block_transactions_max: 2_000,
-            block_bytes_max: 4 << 20,
+            block_bytes_max: 2 << 20,
             transaction_bytes_max: 256 << 10,
             transaction_horizon_ms: 600_000,
             refusals_per_minute_max: 600,
@@ -104,105 +100,25 @@ impl Parameters {
     pub fn check(&self) -> Result<(), ParameterError> {
         let disclosure = &self.disclosure;
         let bounds: [(&'static str, u64, u64, u64); 15] = [
-            (
-                "vote_threshold_percent",
-                self.vote_threshold_percent.into(),
-                0,
-                99,
-            ),
-            (
-                "proposal_lifetime_ms",
-                self.proposal_lifetime_ms,
-                60_000,
-                366 * 24 * 3_600_000,
-            ),
-            (
-                "block_transactions_max",
-                self.block_transactions_max.into(),
-                1,
-                20_000,
-            ),
-            (
-                "block_bytes_max",
-                self.block_bytes_max.into(),
-                64 << 10,
-                8 << 20,
-            ),
-            (
-                "transaction_bytes_max",
-                self.transaction_bytes_max.into(),
-                4 << 10,
-                u64::from(self.block_bytes_max),
-            ),
-            (
-                "transaction_horizon_ms",
-                self.transaction_horizon_ms,
-                1_000,
-                600_000,
-            ),
-            (
-                "refusals_per_minute_max",
-                self.refusals_per_minute_max.into(),
-                1,
-                1_000_000,
-            ),
-            (
-                "contract_rules_max",
-                self.contract_rules_max.into(),
-                1,
-                1_024,
-            ),
-            (
-                "requests_open_max",
-                self.requests_open_max.into(),
-                1,
-                100_000,
-            ),
-            (
-                "disclosure.rows_min",
-                disclosure.rows_min.into(),
-                3,
-                1_000_000,
-            ),
-            (
-                "disclosure.cell_min",
-                disclosure.cell_min.into(),
-                3,
-                1_000_000,
-            ),
-            (
-                "disclosure.parameters_percent_max",
-                disclosure.parameters_percent_max.into(),
-                1,
-                50,
-            ),
-            (
-                "disclosure.levels_max",
-                disclosure.levels_max.into(),
-                2,
-                1_000,
-            ),
-            (
-                "disclosure.levels_percent_max",
-                disclosure.levels_percent_max.into(),
-                1,
-                50,
-            ),
-            (
-                "disclosure.sites_min",
-                disclosure.sites_min.into(),
-                2,
-                1_000,
-            ),
+            ("vote_threshold_percent", self.vote_threshold_percent.into(), 0, 99),
+            ("proposal_lifetime_ms", self.proposal_lifetime_ms, 60_000, 366 * 24 * 3_600_000),
+            ("block_transactions_max", self.block_transactions_max.into(), 1, 20_000),
+            ("block_bytes_max", self.block_bytes_max.into(), 64 << 10, 3 << 20),
+            ("transaction_bytes_max", self.transaction_bytes_max.into(), 4 << 10, u64::from(self.block_bytes_max)),
+            ("transaction_horizon_ms", self.transaction_horizon_ms, 1_000, 600_000),
+            ("refusals_per_minute_max", self.refusals_per_minute_max.into(), 1, 1_000_000),
+            ("contract_rules_max", self.contract_rules_max.into(), 1, 1_024),
+            ("requests_open_max", self.requests_open_max.into(), 1, 100_000),
+            ("disclosure.rows_min", disclosure.rows_min.into(), 3, 1_000_000),
+            ("disclosure.cell_min", disclosure.cell_min.into(), 3, 1_000_000),
+            ("disclosure.parameters_percent_max", disclosure.parameters_percent_max.into(), 1, 50),
+            ("disclosure.levels_max", disclosure.levels_max.into(), 2, 1_000),
+            ("disclosure.levels_percent_max", disclosure.levels_percent_max.into(), 1, 50),
+            ("disclosure.sites_min", disclosure.sites_min.into(), 2, 1_000),
         ];
         for (name, value, low, high) in bounds {
             if !(low..=high).contains(&value) {
-                return Err(ParameterError {
-                    name,
-                    value,
-                    low,
-                    high,
-                });
+                return Err(ParameterError { name, value, low, high });
             }
         }
         Ok(())

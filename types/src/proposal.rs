@@ -11,9 +11,7 @@ use crate::time::Timestamp;
 use crate::vocabulary::{ReasonCode, text_enum};
 
 /// What is proposed.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[wincode(tag_encoding = "u8")]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum ProposedChange {
@@ -62,9 +60,7 @@ text_enum! {
 }
 
 /// A ballot as cast.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct CastBallot {
     /// The member.
     pub member: MemberName,
@@ -77,9 +73,7 @@ pub struct CastBallot {
 }
 
 /// A proposal as registered.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Proposal {
     /// The transaction that made it.
     pub id: ProposalId,

@@ -74,9 +74,7 @@ text_enum! {
 }
 
 /// Something that happened, for the audit trail. Height, time and transaction are those of its block and receipt.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Event {
     /// What.
     pub operation: Operation,
@@ -109,9 +107,7 @@ pub struct Event {
 }
 
 /// What became of a call.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[wincode(tag_encoding = "u8")]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Outcome {
@@ -129,9 +125,7 @@ pub enum Outcome {
 }
 
 /// What became of a transaction.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct Receipt {
     /// The transaction.
     pub transaction: TransactionId,

@@ -39,12 +39,7 @@ pub struct SignedParts<'request> {
     pub body: &'request Hash,
 }
 
-fn signed_hash(
-    parts: &SignedParts<'_>,
-    account: &AccountName,
-    time: Timestamp,
-    nonce: &[u8; 16],
-) -> Hash {
+fn signed_hash(parts: &SignedParts<'_>, account: &AccountName, time: Timestamp, nonce: &[u8; 16]) -> Hash {
     let account = account.to_string();
     let mut hasher = Context::HttpRequest.hasher();
     hasher.update(parts.genesis.as_bytes());
@@ -68,12 +63,7 @@ impl RequestSignature {
         key: &SecretKey,
     ) -> Self {
         let signature = key.sign(&signed_hash(parts, &account, time, &nonce));
-        Self {
-            account,
-            time,
-            nonce,
-            signature,
-        }
+        Self { account, time, nonce, signature }
     }
 
     /// Checks the signature; time window and nonce are the caller's to check.
@@ -81,10 +71,7 @@ impl RequestSignature {
     /// # Errors
     /// [`BadSignature`] when it does not verify under the key.
     pub fn verify(&self, parts: &SignedParts<'_>, key: &PublicKey) -> Result<(), BadSignature> {
-        key.verify(
-            &signed_hash(parts, &self.account, self.time, &self.nonce),
-            &self.signature,
-        )
+        key.verify(&signed_hash(parts, &self.account, self.time, &self.nonce), &self.signature)
     }
 }
 
@@ -111,14 +98,10 @@ impl FromStr for RequestSignature {
         if text.len() > 1024 {
             return Err(RequestSignatureError("it is longer than 1024 bytes"));
         }
-        let fields = text
-            .strip_prefix("Galen ")
-            .ok_or(RequestSignatureError("the scheme is not `Galen`"))?;
+        let fields = text.strip_prefix("Galen ").ok_or(RequestSignatureError("the scheme is not `Galen`"))?;
         let (mut account, mut time, mut nonce, mut signature) = (None, None, None, None);
         for field in fields.split(", ") {
-            let (name, value) = field
-                .split_once('=')
-                .ok_or(RequestSignatureError("a field has no value"))?;
+            let (name, value) = field.split_once('=').ok_or(RequestSignatureError("a field has no value"))?;
             match name {
                 "account" => account = value.parse().ok(),
                 "time" => time = value.parse().ok(),
@@ -131,17 +114,10 @@ impl FromStr for RequestSignature {
             }
         }
         Ok(Self {
-            account: account.ok_or(RequestSignatureError(
-                "`account` is missing or no account name",
-            ))?,
-            time: time.ok_or(RequestSignatureError(
-                "`time` is missing or no RFC 3339 time",
-            ))?,
-            nonce: nonce.ok_or(RequestSignatureError(
-                "`nonce` is missing or not 32 hexadecimal digits",
-            ))?,
-            signature: signature
-                .ok_or(RequestSignatureError("`signature` is missing or malformed"))?,
+            account: account.ok_or(RequestSignatureError("`account` is missing or no account name"))?,
+            time: time.ok_or(RequestSignatureError("`time` is missing or no RFC 3339 time"))?,
+            nonce: nonce.ok_or(RequestSignatureError("`nonce` is missing or not 32 hexadecimal digits"))?,
+            signature: signature.ok_or(RequestSignatureError("`signature` is missing or malformed"))?,
         })
     }
 }

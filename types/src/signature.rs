@@ -53,9 +53,7 @@ impl SecretKey {
 
     /// The key of a 32-byte seed (RFC 8032, section 5.1.5).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self {
-            signing: ed25519_dalek::SigningKey::from_bytes(seed),
-        }
+        Self { signing: ed25519_dalek::SigningKey::from_bytes(seed) }
     }
 
     /// The seed, for key files and the network identity.
@@ -88,12 +86,7 @@ impl PublicKey {
     pub fn verify(&self, hash: &Hash, signature: &Signature) -> Result<(), BadSignature> {
         let (Self::Ed25519(key), Signature::Ed25519(signature)) = (self, signature);
         ed25519_zebra::VerificationKey::try_from(*key)
-            .and_then(|key| {
-                key.verify(
-                    &ed25519_zebra::Signature::from_bytes(signature),
-                    hash.as_bytes(),
-                )
-            })
+            .and_then(|key| key.verify(&ed25519_zebra::Signature::from_bytes(signature), hash.as_bytes()))
             .map_err(|_| BadSignature)
     }
 
@@ -126,11 +119,7 @@ pub fn verify_all(claims: &[Claim]) -> Vec<bool> {
         if batch.len() > 1 && verify_batch(batch) {
             verdicts.extend(std::iter::repeat_n(true, batch.len()));
         } else {
-            verdicts.extend(
-                batch
-                    .iter()
-                    .map(|claim| claim.key.verify(&claim.hash, &claim.signature).is_ok()),
-            );
+            verdicts.extend(batch.iter().map(|claim| claim.key.verify(&claim.hash, &claim.signature).is_ok()));
         }
     }
     verdicts
@@ -141,11 +130,7 @@ fn verify_batch(batch: &[Claim]) -> bool {
     for claim in batch {
         let (PublicKey::Ed25519(key), Signature::Ed25519(signature)) = (claim.key, claim.signature);
         let key = ed25519_zebra::VerificationKeyBytes::from(key);
-        verifier.queue((
-            key,
-            ed25519_zebra::Signature::from_bytes(&signature),
-            claim.hash.as_bytes(),
-        ));
+        verifier.queue((key, ed25519_zebra::Signature::from_bytes(&signature), claim.hash.as_bytes()));
     }
     // The batch's random weights decide only how a forgery is caught, never whether a valid batch passes; without
     // randomness the caller falls back to single verification.
@@ -211,18 +196,11 @@ impl FromStr for PublicKey {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || PublicKeyParseError(text.chars().take(80).collect());
         let digits = text.strip_prefix("ed25519:").ok_or_else(error)?;
-        digits
-            .parse::<Hash>()
-            .map(|hash| Self::Ed25519(hash.0))
-            .map_err(|_| error())
+        digits.parse::<Hash>().map(|hash| Self::Ed25519(hash.0)).map_err(|_| error())
     }
 }
 
-serde_as_text!(
-    PublicKey,
-    "PublicKey",
-    "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-);
+serde_as_text!(PublicKey, "PublicKey", "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
 
 /// Text that is not a signature.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -251,11 +229,7 @@ impl FromStr for Signature {
         hex::decode_to_slice(digits, &mut bytes).map_err(|_| SignatureParseError)?;
         let signature = Self::Ed25519(bytes);
         // One text per signature: upper-case digits are refused by writing it again.
-        if signature.to_string() == text {
-            Ok(signature)
-        } else {
-            Err(SignatureParseError)
-        }
+        if signature.to_string() == text { Ok(signature) } else { Err(SignatureParseError) }
     }
 }
 

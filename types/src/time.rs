@@ -8,9 +8,7 @@ use ::time::format_description::well_known::Rfc3339;
 use wincode::{SchemaRead, SchemaWrite};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Prints as RFC 3339 with milliseconds, e.g. `2026-11-21T10:00:00.000Z`.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, SchemaWrite, SchemaRead)]
 pub struct Timestamp(pub u64);
 
 /// 9999-12-31T23:59:59.999Z, the last time that RFC 3339 can write.
@@ -19,9 +17,7 @@ const LAST_MS: u64 = 253_402_300_799_999;
 impl Timestamp {
     /// What the system clock says now. Only edges (clients, nodes) ask; rules take the block's time.
     pub fn now() -> Self {
-        let elapsed = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(elapsed.as_millis()).unwrap_or(LAST_MS))
     }
 
@@ -35,8 +31,7 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let milliseconds = self.0.min(LAST_MS);
         let seconds = i64::try_from(milliseconds / 1000).unwrap_or(0);
-        let date =
-            OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+        let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         write!(
             formatter,
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",

@@ -13,9 +13,7 @@ use crate::signature::{BadSignature, PublicKey, SecretKey, Signature};
 use crate::time::Timestamp;
 
 /// What is signed.
-#[derive(
-    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 pub struct TransactionBody {
     /// The chain it is meant for: the hash of its genesis.
     pub chain: Hash,
@@ -45,10 +43,7 @@ impl TransactionBody {
     pub fn sign(&self, key: &SecretKey) -> SignedTransaction {
         let body = self.encode();
         let id = transaction_id(&body);
-        SignedTransaction {
-            body,
-            signature: key.sign(&id.0),
-        }
+        SignedTransaction { body, signature: key.sign(&id.0) }
     }
 }
 
@@ -84,12 +79,7 @@ impl DecodedTransaction {
     pub fn decode(bytes: Vec<u8>, limit: usize) -> Result<Self, DecodeError> {
         let signed = SignedTransaction::decode(&bytes, limit)?;
         let body = TransactionBody::decode(&signed.body, limit)?;
-        Ok(Self {
-            id: signed.id(),
-            body,
-            signature: signed.signature,
-            bytes,
-        })
+        Ok(Self { id: signed.id(), body, signature: signed.signature, bytes })
     }
 
     /// Checks the signature under the key that the signer has registered.

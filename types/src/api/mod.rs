@@ -11,8 +11,8 @@ mod transaction;
 pub use audit::{AuditEntry, AuditQuery};
 pub use chain::{BlockDetail, BlockSummary, ChainStatus, PeerStatus};
 pub use dataset::{
-    Card, ContractSet, DatasetDetail, DatasetSearch, DatasetSummary, DownloadTicket,
-    FileKeyDeposit, FilePart, FileVerification, StoredFile,
+    Card, ContractSet, DatasetDetail, DatasetSearch, DatasetSummary, DownloadTicket, FileKeyDeposit, FilePart,
+    FileVerification, StoredFile,
 };
 pub use job::{JobDetail, JobOpening, JobProgress};
 pub use problem::Problem;

@@ -103,19 +103,7 @@ impl DataUseTerm {
 }
 
 /// A term with its parameter, where it takes one (a disease code for DS, months for TS, a country code for GS, ...).
-#[derive(
-    Debug,
-    Clone,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    ToSchema,
-    SchemaWrite,
-    SchemaRead,
-)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct DataUse {
     /// The term.

@@ -54,9 +54,7 @@ pub struct Filter {
 
 /// Text that is not a filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "the filter is malformed at character {position}: {problem}; write it like: Age >= 18 and Group = 'T'"
-)]
+#[error("the filter is malformed at character {position}: {problem}; write it like: Age >= 18 and Group = 'T'")]
 pub struct FilterError {
     /// Where, counted in characters from 1.
     pub position: usize,
@@ -99,15 +97,9 @@ impl FromStr for Filter {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.len() > FILTER_BYTES_MAX {
-            return Err(FilterError {
-                position: 1,
-                problem: "it is longer than 4096 bytes",
-            });
+            return Err(FilterError { position: 1, problem: "it is longer than 4096 bytes" });
         }
-        let mut parser = Parser {
-            characters: text.chars().collect(),
-            position: 0,
-        };
+        let mut parser = Parser { characters: text.chars().collect(), position: 0 };
         let mut all = vec![parser.condition()?];
         while parser.keyword_and()? {
             if all.len() == CONDITIONS_MAX {
@@ -127,10 +119,7 @@ struct Parser {
 
 impl Parser {
     fn error(&self, problem: &'static str) -> FilterError {
-        FilterError {
-            position: self.position + 1,
-            problem,
-        }
+        FilterError { position: self.position + 1, problem }
     }
 
     fn peek(&self) -> Option<char> {
@@ -144,30 +133,19 @@ impl Parser {
     }
 
     fn condition(&mut self) -> Result<Condition, FilterError> {
-        Ok(Condition {
-            column: self.column()?,
-            comparison: self.comparison()?,
-            value: self.value()?,
-        })
+        Ok(Condition { column: self.column()?, comparison: self.comparison()?, value: self.value()? })
     }
 
     fn column(&mut self) -> Result<ColumnName, FilterError> {
         self.skip_blanks();
         let start = self.error("a column name is expected here");
-        let name = if self.peek() == Some('"') {
-            self.quoted('"')?
-        } else {
-            self.bare_word()
-        };
+        let name = if self.peek() == Some('"') { self.quoted('"')? } else { self.bare_word() };
         ColumnName::parse(&name).map_err(|_| start)
     }
 
     fn bare_word(&mut self) -> String {
         let start = self.position;
-        while self
-            .peek()
-            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.'))
-        {
+        while self.peek().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '.')) {
             self.position += 1;
         }
         self.characters[start..self.position].iter().collect()
@@ -197,38 +175,25 @@ impl Parser {
     fn comparison(&mut self) -> Result<Comparison, FilterError> {
         self.skip_blanks();
         let start = self.position;
-        while self
-            .peek()
-            .is_some_and(|character| matches!(character, '=' | '!' | '<' | '>'))
-        {
+        while self.peek().is_some_and(|character| matches!(character, '=' | '!' | '<' | '>')) {
             self.position += 1;
         }
         let sign: String = self.characters[start..self.position].iter().collect();
-        sign.parse().map_err(|_| FilterError {
-            position: start + 1,
-            problem: "one of = != < <= > >= is expected here",
-        })
+        sign.parse().map_err(|_| FilterError { position: start + 1, problem: "one of = != < <= > >= is expected here" })
     }
 
     fn value(&mut self) -> Result<Value, FilterError> {
         self.skip_blanks();
         if self.peek() == Some('\'') {
-            return self
-                .quoted('\'')
-                .map(|text| Value::Text(text.trim().to_owned()));
+            return self.quoted('\'').map(|text| Value::Text(text.trim().to_owned()));
         }
         let start = self.position;
-        while self
-            .peek()
-            .is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
-        {
+        while self.peek().is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) {
             self.position += 1;
         }
         let digits: String = self.characters[start..self.position].iter().collect();
-        let problem = FilterError {
-            position: start + 1,
-            problem: "a number, or text in single quotes, is expected here",
-        };
+        let problem =
+            FilterError { position: start + 1, problem: "a number, or text in single quotes, is expected here" };
         match digits.parse::<f64>() {
             // Negative zero equals zero but prints otherwise; one value, one text.
             Ok(number) if number.is_finite() => Ok(Value::Number(number + 0.0)),
