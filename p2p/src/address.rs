@@ -9,9 +9,7 @@ use crate::limits::RESOLVE_TIMEOUT;
 
 /// Why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{text}` is not a node address; write host:port, like harlem.example.org:7000 or 10.0.0.4:7000"
-)]
+#[error("`{text}` is not a node address; write host:port, like harlem.example.org:7000 or 10.0.0.4:7000")]
 pub struct AddressError {
     /// What was given.
     pub text: String,
@@ -30,16 +28,10 @@ impl AddressError {
 /// # Errors
 /// [`AddressError`] when the text is none of these.
 pub fn parse_address(text: &str) -> Result<Multiaddr, AddressError> {
-    let error = || AddressError {
-        text: text.chars().take(256).collect(),
-    };
+    let error = || AddressError { text: text.chars().take(256).collect() };
     if text.starts_with('/') {
         let address: Multiaddr = text.parse().map_err(|_| error())?;
-        return if Endpoint::of(&address).is_some() {
-            Ok(address)
-        } else {
-            Err(error())
-        };
+        return if Endpoint::of(&address).is_some() { Ok(address) } else { Err(error()) };
     }
     if let Ok(socket) = text.parse::<SocketAddr>() {
         return Ok(tcp_address(socket));
@@ -48,15 +40,11 @@ pub fn parse_address(text: &str) -> Result<Multiaddr, AddressError> {
     let port: u16 = port.parse().map_err(|_| error())?;
     let host_is_name = !host.is_empty()
         && host.len() <= 253
-        && host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
+        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
     if !host_is_name {
         return Err(error());
     }
-    Ok(Multiaddr::empty()
-        .with(Protocol::Dns(host.into()))
-        .with(Protocol::Tcp(port)))
+    Ok(Multiaddr::empty().with(Protocol::Dns(host.into())).with(Protocol::Tcp(port)))
 }
 
 /// `/ip4/…/tcp/…` of a socket address.
@@ -99,11 +87,7 @@ enum Host {
 impl Endpoint {
     fn of(address: &Multiaddr) -> Option<Self> {
         let mut parts = address.iter();
-        let name = |name: &str, v4, v6| Host::Name {
-            name: name.to_owned(),
-            v4,
-            v6,
-        };
+        let name = |name: &str, v4, v6| Host::Name { name: name.to_owned(), v4, v6 };
         let host = match parts.next()? {
             Protocol::Ip4(ip) => Host::Ip(ip.into()),
             Protocol::Ip6(ip) => Host::Ip(ip.into()),
@@ -134,17 +118,10 @@ pub(crate) async fn resolve(addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
         match host {
             Host::Ip(ip) => resolved.push(tcp_address(SocketAddr::new(ip, port))),
             Host::Name { name, v4, v6 } => {
-                match tokio::time::timeout(
-                    RESOLVE_TIMEOUT,
-                    tokio::net::lookup_host((name.as_str(), port)),
-                )
-                .await
-                {
-                    Ok(Ok(found)) => resolved.extend(
-                        found
-                            .filter(|socket| if socket.is_ipv4() { v4 } else { v6 })
-                            .map(tcp_address),
-                    ),
+                match tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((name.as_str(), port))).await {
+                    Ok(Ok(found)) => {
+                        resolved.extend(found.filter(|socket| if socket.is_ipv4() { v4 } else { v6 }).map(tcp_address))
+                    }
                     Ok(Err(error)) => {
                         tracing::debug!(%address, %error, code = "address-unresolved", "host name not resolved");
                     }
@@ -168,50 +145,26 @@ mod tests {
         for (text, expected) in [
             ("10.0.0.4:7000", "/ip4/10.0.0.4/tcp/7000"),
             ("[::1]:7000", "/ip6/::1/tcp/7000"),
-            (
-                "harlem.example.org:7000",
-                "/dns/harlem.example.org/tcp/7000",
-            ),
+            ("harlem.example.org:7000", "/dns/harlem.example.org/tcp/7000"),
             ("/dns4/harlem/tcp/7000", "/dns4/harlem/tcp/7000"),
         ] {
             assert_eq!(parse_address(text).unwrap().to_string(), expected);
         }
-        for text in [
-            "",
-            "harlem",
-            ":7000",
-            "harlem:99999",
-            "/ip4/10.0.0.4/udp/7000",
-            "a b:1",
-            "/memory/1",
-        ] {
-            assert_eq!(
-                parse_address(text).unwrap_err().code(),
-                "node-address-invalid",
-                "{text}"
-            );
+        for text in ["", "harlem", ":7000", "harlem:99999", "/ip4/10.0.0.4/udp/7000", "a b:1", "/memory/1"] {
+            assert_eq!(parse_address(text).unwrap_err().code(), "node-address-invalid", "{text}");
         }
     }
 
     #[test]
     fn the_port_is_replaced_and_the_peer_id_left_out() {
         let address: Multiaddr = "/dns/harlem/tcp/7000".parse().unwrap();
-        assert_eq!(
-            with_port(&address, 7001).unwrap().to_string(),
-            "/dns/harlem/tcp/7001"
-        );
+        assert_eq!(with_port(&address, 7001).unwrap().to_string(), "/dns/harlem/tcp/7001");
         assert_eq!(with_port(&"/memory/4".parse().unwrap(), 7001), None);
     }
 
     #[tokio::test]
     async fn literal_addresses_need_no_resolver_and_unsupported_ones_are_left_out() {
-        let addresses = vec![
-            "/ip4/127.0.0.1/tcp/7".parse().unwrap(),
-            "/memory/1".parse().unwrap(),
-        ];
-        assert_eq!(
-            resolve(addresses).await,
-            vec!["/ip4/127.0.0.1/tcp/7".parse::<Multiaddr>().unwrap()]
-        );
+        let addresses = vec!["/ip4/127.0.0.1/tcp/7".parse().unwrap(), "/memory/1".parse().unwrap()];
+        assert_eq!(resolve(addresses).await, vec!["/ip4/127.0.0.1/tcp/7".parse::<Multiaddr>().unwrap()]);
     }
 }

@@ -56,25 +56,17 @@ impl Book {
     }
 
     pub(crate) fn facts(&self, peer: &PeerId) -> Option<PeerFacts> {
-        lock(&self.pages)
-            .get(peer)
-            .and_then(|page| page.facts.clone())
+        lock(&self.pages).get(peer).and_then(|page| page.facts.clone())
     }
 
     /// Why the last handshake with this peer was refused, if it was.
     pub(crate) fn refusal(&self, peer: &PeerId) -> Option<Refusal> {
-        lock(&self.pages)
-            .get(peer)
-            .and_then(|page| page.refusal.clone())
+        lock(&self.pages).get(peer).and_then(|page| page.refusal.clone())
     }
 
     /// Whether a registered node has had a handshake from this address.
     pub(crate) fn is_address_known(&self, ip: &IpAddr) -> bool {
-        lock(&self.pages).values().any(|page| {
-            page.facts
-                .as_ref()
-                .is_some_and(|facts| facts.ip.as_ref() == Some(ip))
-        })
+        lock(&self.pages).values().any(|page| page.facts.as_ref().is_some_and(|facts| facts.ip.as_ref() == Some(ip)))
     }
 
     /// Forgets peers that are not registered any more.
@@ -86,14 +78,8 @@ impl Book {
     pub(crate) fn may_log_stranger(&self) -> bool {
         let mut budget = lock(&self.log);
         let now = Instant::now();
-        if budget
-            .second
-            .is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1))
-        {
-            *budget = LogBudget {
-                second: Some(now),
-                lines: 0,
-            };
+        if budget.second.is_none_or(|second| now.duration_since(second) >= Duration::from_secs(1)) {
+            *budget = LogBudget { second: Some(now), lines: 0 };
         }
         budget.lines += 1;
         budget.lines <= REFUSAL_LOG_LINES_PER_SECOND
@@ -105,12 +91,7 @@ mod tests {
     use super::*;
 
     fn facts(incarnation: u64) -> PeerFacts {
-        PeerFacts {
-            software_version: String::new(),
-            bulk_port: 0,
-            incarnation,
-            ip: None,
-        }
+        PeerFacts { software_version: String::new(), bulk_port: 0, incarnation, ip: None }
     }
 
     #[test]
@@ -120,19 +101,13 @@ mod tests {
         assert!(!book.record(peer, facts(1)));
         assert!(!book.record(peer, facts(1)));
         assert!(!book.record(peer, facts(2)), "restarted");
-        assert!(
-            book.record(peer, facts(1)),
-            "the former process is still there"
-        );
+        assert!(book.record(peer, facts(1)), "the former process is still there");
     }
 
     #[test]
     fn lines_about_strangers_are_bounded() {
         let book = Book::default();
         let logged = (0..1000).filter(|_| book.may_log_stranger()).count();
-        assert!(
-            logged >= 1 && logged <= 3 * REFUSAL_LOG_LINES_PER_SECOND as usize,
-            "{logged}"
-        );
+        assert!(logged >= 1 && logged <= 3 * REFUSAL_LOG_LINES_PER_SECOND as usize, "{logged}");
     }
 }

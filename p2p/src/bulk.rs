@@ -31,17 +31,9 @@ pub(crate) struct BulkBehaviour {
 /// What other tasks ask of this one.
 pub(crate) enum BulkCommand {
     /// Opens a stream, dialling first if need be.
-    Open {
-        peer: PeerId,
-        addresses: Vec<Multiaddr>,
-        protocol: StreamProtocol,
-        reply: OpenReply,
-    },
+    Open { peer: PeerId, addresses: Vec<Multiaddr>, protocol: StreamProtocol, reply: OpenReply },
     /// Dials addresses whose names are resolved.
-    Dial {
-        peer: PeerId,
-        addresses: Vec<Multiaddr>,
-    },
+    Dial { peer: PeerId, addresses: Vec<Multiaddr> },
     /// Ends the connections of peers that are not registered any more.
     DropUnregistered,
 }
@@ -69,12 +61,7 @@ impl Bulk {
 
     fn on_command(&mut self, command: BulkCommand) {
         match command {
-            BulkCommand::Open {
-                peer,
-                addresses,
-                protocol,
-                reply,
-            } => self.open(peer, addresses, protocol, reply),
+            BulkCommand::Open { peer, addresses, protocol, reply } => self.open(peer, addresses, protocol, reply),
             BulkCommand::Dial { peer, addresses } => self.dial(peer, addresses),
             BulkCommand::DropUnregistered => {
                 let gone: Vec<PeerId> = self
@@ -90,18 +77,9 @@ impl Bulk {
         }
     }
 
-    fn open(
-        &mut self,
-        peer: PeerId,
-        addresses: Vec<Multiaddr>,
-        protocol: StreamProtocol,
-        reply: OpenReply,
-    ) {
+    fn open(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, protocol: StreamProtocol, reply: OpenReply) {
         if self.swarm.behaviour().streams.is_connected(&peer) {
-            self.swarm
-                .behaviour_mut()
-                .streams
-                .open(peer, protocol, reply);
+            self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
             return;
         }
         let waiting = self.waiting.entry(peer).or_default();
@@ -144,18 +122,10 @@ impl Bulk {
     fn on_swarm(&mut self, event: SwarmEvent<BulkBehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BulkBehaviourEvent::Streams(event)) => self.on_streams(event),
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => {
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 self.fail_waiting(&peer, &error);
             }
-            SwarmEvent::IncomingConnectionError {
-                send_back_addr,
-                error,
-                ..
-            } => {
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 self.shared.metrics.inbound_failed.increment();
                 tracing::debug!(address = %send_back_addr, error = %printable(&error.to_string(), 512), "inbound connection failed");
             }
@@ -171,10 +141,7 @@ impl Bulk {
             StreamsEvent::Established { peer, .. } => {
                 self.shared.metrics.connections_established.increment();
                 for (protocol, reply) in self.waiting.remove(&peer).unwrap_or_default() {
-                    self.swarm
-                        .behaviour_mut()
-                        .streams
-                        .open(peer, protocol, reply);
+                    self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
                 }
             }
             StreamsEvent::Closed { .. } => self.shared.metrics.connections_closed.increment(),
@@ -186,9 +153,7 @@ impl Bulk {
                 let shared = Arc::clone(&self.shared);
                 let stop = session.stop.clone();
                 self.shared.tasks.spawn(async move {
-                    let _ = stop
-                        .run_until_cancelled(file::serve(shared, session, stream))
-                        .await;
+                    let _ = stop.run_until_cancelled(file::serve(shared, session, stream)).await;
                 });
             }
         }

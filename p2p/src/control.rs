@@ -12,14 +12,14 @@ use libp2p::gossipsub;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, NetworkBehaviour, Stream, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, ping};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::address::{resolve, with_port};
 use crate::dialer::Dialer;
 use crate::event::NetworkEvent;
 use crate::gate::Gate;
 use crate::gossip::{self, GossipValidation, Judged, Topic, Topics};
-use crate::inbox::Class;
+use crate::inbox::{Class, Dropped};
 use crate::link::{read_link, write_link};
 use crate::refusal::printable;
 use crate::registry::PeerRegistry;
@@ -40,16 +40,9 @@ pub(crate) struct ControlBehaviour {
 
 /// What other tasks ask of this one.
 pub(crate) enum ControlCommand {
-    Open {
-        peer: PeerId,
-        protocol: StreamProtocol,
-        reply: OpenReply,
-    },
-    Publish {
-        topic: Topic,
-        bytes: Bytes,
-    },
-    SetRegistry(PeerRegistry),
+    Open { peer: PeerId, protocol: StreamProtocol, reply: OpenReply },
+    Publish { topic: Topic, bytes: Bytes },
+    SetRegistry { registry: PeerRegistry, done: oneshot::Sender<()> },
 }
 
 /// See the module's description.
@@ -91,24 +84,19 @@ impl Control {
         }
         for (_, session) in write(&self.shared.sessions).drain() {
             session.stop.cancel();
-            self.shared.inbox.tell_status(
-                &session.node,
-                NetworkEvent::PeerDisconnected {
-                    node: session.node.clone(),
-                },
-            );
+            self.shared.inbox.tell_status(&session.node, NetworkEvent::PeerDisconnected { node: session.node.clone() });
         }
     }
 
     // ------------------------------------------------------------------------------------------ dialling
 
-    /// Watches all registered peers but this node.
+    /// Watches all registered peers that have addresses, but this node.
     fn watch_registered(&mut self) {
         let index = self.shared.registry.current();
         let peers: Vec<PeerId> = index
             .registry
             .iter()
-            .filter(|(node, _, peer)| **node != self.shared.node && !peer.addresses.is_empty())
+            .filter(|(_, id, peer)| *id != self.swarm.local_peer_id() && !peer.addresses.is_empty())
             .map(|(_, peer, _)| *peer)
             .collect();
         let now = Instant::now();
@@ -145,9 +133,7 @@ impl Control {
             .build();
         match self.swarm.dial(options) {
             Ok(()) => {}
-            Err(DialError::DialPeerConditionFalse(_))
-                if self.swarm.behaviour().streams.is_connected(&peer) =>
-            {
+            Err(DialError::DialPeerConditionFalse(_)) if self.swarm.behaviour().streams.is_connected(&peer) => {
                 self.dialer.connected(&peer, Instant::now());
             }
             Err(error) => self.on_dial_failed(&peer, &error),
@@ -171,18 +157,15 @@ impl Control {
 
     fn on_command(&mut self, command: ControlCommand) {
         match command {
-            ControlCommand::Open {
-                peer,
-                protocol,
-                reply,
-            } => {
-                self.swarm
-                    .behaviour_mut()
-                    .streams
-                    .open(peer, protocol, reply);
+            ControlCommand::Open { peer, protocol, reply } => {
+                self.swarm.behaviour_mut().streams.open(peer, protocol, reply);
             }
             ControlCommand::Publish { topic, bytes } => self.publish(topic, bytes),
-            ControlCommand::SetRegistry(registry) => self.set_registry(registry),
+            ControlCommand::SetRegistry { registry, done } => {
+                self.set_registry(registry);
+                // Nobody may be waiting any more.
+                let _ = done.send(());
+            }
         }
     }
 
@@ -191,9 +174,7 @@ impl Control {
         self.shared.registry.replace(registry);
         let index = self.shared.registry.current();
         self.shared.book.retain(|peer| index.name(peer).is_some());
-        self.shared
-            .inbox
-            .retain(|node| index.registry.get(node).is_some());
+        self.shared.inbox.retain(|node| index.registry.get(node).is_some());
         // A peer that is gone, or goes by another name or key now, starts over.
         for (node, peer, _) in former.registry.iter() {
             if index.name(peer) != Some(node) && self.swarm.behaviour().streams.is_connected(peer) {
@@ -206,11 +187,7 @@ impl Control {
         self.watch_registered();
         let now = Instant::now();
         for (node, peer, registered) in index.registry.iter() {
-            if former
-                .registry
-                .get(node)
-                .is_some_and(|(_, before)| before.addresses != registered.addresses)
-            {
+            if former.registry.get(node).is_some_and(|(_, before)| before.addresses != registered.addresses) {
                 self.dialer.hurry(peer, now);
             }
         }
@@ -220,12 +197,7 @@ impl Control {
         let Some(hash) = self.topics.hash(topic) else {
             return;
         };
-        match self
-            .swarm
-            .behaviour_mut()
-            .gossip
-            .publish(hash, Vec::from(bytes))
-        {
+        match self.swarm.behaviour_mut().gossip.publish(hash, Vec::from(bytes)) {
             Ok(_) => self.shared.metrics.gossip_published.increment(),
             // Somebody else's copy came first: that is the point of gossip.
             Err(gossipsub::PublishError::Duplicate) => {}
@@ -255,18 +227,10 @@ impl Control {
             SwarmEvent::Behaviour(ControlBehaviourEvent::Streams(event)) => self.on_streams(event),
             SwarmEvent::Behaviour(ControlBehaviourEvent::Ping(event)) => self.on_ping(event),
             SwarmEvent::Behaviour(ControlBehaviourEvent::Gossip(event)) => self.on_gossip(event),
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => {
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 self.on_dial_failed(&peer, &error);
             }
-            SwarmEvent::IncomingConnectionError {
-                send_back_addr,
-                error,
-                ..
-            } => {
+            SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 self.shared.metrics.inbound_failed.increment();
                 tracing::debug!(address = %send_back_addr, error = %printable(&error.to_string(), 512), "inbound connection failed");
             }
@@ -297,15 +261,10 @@ impl Control {
 
     fn on_streams(&mut self, event: StreamsEvent) {
         match event {
-            StreamsEvent::Established {
-                peer,
-                remote,
-                first,
-                ..
-            } => {
+            StreamsEvent::Established { peer, remote } => {
                 self.shared.metrics.connections_established.increment();
                 self.dialer.connected(&peer, Instant::now());
-                if first {
+                if self.shared.session_of(&peer).is_none() {
                     self.start_session(peer);
                 }
                 if let Some(session) = self.shared.session_of(&peer) {
@@ -319,70 +278,42 @@ impl Control {
                     }
                 }
             }
-            StreamsEvent::Closed { peer, last, .. } => {
+            StreamsEvent::Closed { peer, last } => {
                 self.shared.metrics.connections_closed.increment();
                 if last {
                     self.dialer.disconnected(&peer, Instant::now());
-                    let node = self
-                        .shared
-                        .session_of(&peer)
-                        .map(|session| session.node.clone());
+                    let node = self.shared.session_of(&peer).map(|session| session.node.clone());
                     if let Some(node) = node {
                         self.end_session(&node);
                     }
                 }
             }
-            StreamsEvent::Inbound {
-                peer,
-                protocol,
-                stream,
-            } => self.on_inbound(&peer, &protocol, stream),
+            StreamsEvent::Inbound { peer, protocol, stream } => self.on_inbound(&peer, &protocol, stream),
         }
     }
 
     fn start_session(&self, peer: PeerId) {
         let index = self.shared.registry.current();
-        let Some((node, role)) = index.name(&peer).and_then(|node| {
-            index
-                .registry
-                .get(node)
-                .map(|(_, registered)| (node.clone(), registered.role))
-        }) else {
+        let Some((node, role)) = index
+            .name(&peer)
+            .and_then(|node| index.registry.get(node).map(|(_, registered)| (node.clone(), registered.role)))
+        else {
             return;
         };
-        let software_version = self
-            .shared
-            .book
-            .facts(&peer)
-            .map(|facts| facts.software_version)
-            .unwrap_or_default();
-        let (session, raft, transactions) = Session::new(
-            node.clone(),
-            peer,
-            software_version.clone(),
-            self.shared.stop.child_token(),
-        );
+        let software_version = self.shared.book.facts(&peer).map(|facts| facts.software_version).unwrap_or_default();
+        let (session, raft, transactions) =
+            Session::new(node.clone(), peer, software_version.clone(), self.shared.stop.child_token());
         let session = Arc::new(session);
         for (link, queue) in [(Link::Raft, raft), (Link::Transactions, transactions)] {
-            self.shared.tasks.spawn(write_link(
-                Arc::clone(&self.shared),
-                Arc::clone(&session),
-                link,
-                queue,
-            ));
+            self.shared.tasks.spawn(write_link(Arc::clone(&self.shared), Arc::clone(&session), link, queue));
         }
         if let Some(former) = write(&self.shared.sessions).insert(node.clone(), session) {
             former.stop.cancel();
         }
         tracing::info!(node = %node, peer_id = %peer, version = %software_version, "peer connected");
-        self.shared.inbox.tell_status(
-            &node,
-            NetworkEvent::PeerConnected {
-                node: node.clone(),
-                role,
-                software_version,
-            },
-        );
+        self.shared
+            .inbox
+            .tell_status(&node, NetworkEvent::PeerConnected { node: node.clone(), role, software_version });
     }
 
     fn end_session(&self, node: &NodeName) {
@@ -390,9 +321,7 @@ impl Control {
         if let Some(session) = session {
             session.stop.cancel();
             tracing::info!(node = %node, peer_id = %session.peer, "peer disconnected");
-            self.shared
-                .inbox
-                .tell_status(node, NetworkEvent::PeerDisconnected { node: node.clone() });
+            self.shared.inbox.tell_status(node, NetworkEvent::PeerDisconnected { node: node.clone() });
         }
     }
 
@@ -409,39 +338,24 @@ impl Control {
         } else {
             let stop = session.stop.clone();
             self.shared.tasks.spawn(async move {
-                let _ = stop
-                    .run_until_cancelled(request::serve(shared, session, stream))
-                    .await;
+                let _ = stop.run_until_cancelled(request::serve(shared, session, stream)).await;
             });
             return;
         };
         let stop = session.replace_reader(link);
-        self.shared
-            .tasks
-            .spawn(read_link(shared, session, link, stream, stop));
+        self.shared.tasks.spawn(read_link(shared, session, link, stream, stop));
     }
 
     // ------------------------------------------------------------------------------------------ gossip
 
     fn on_gossip(&mut self, event: gossipsub::Event) {
-        let gossipsub::Event::Message {
-            propagation_source,
-            message_id,
-            message,
-        } = event
-        else {
+        let gossipsub::Event::Message { propagation_source, message_id, message } = event else {
             return;
         };
-        let author = message
-            .source
-            .and_then(|author| self.shared.registry.name(&author));
-        let topic = self
-            .topics
-            .topic(&message.topic)
-            .filter(|topic| message.data.len() <= topic.bytes_max());
+        let author = message.source.and_then(|author| self.shared.registry.name(&author));
+        let topic = self.topics.topic(&message.topic).filter(|topic| message.data.len() <= topic.bytes_max());
         let session = self.shared.session_of(&propagation_source);
-        let validation =
-            GossipValidation::new(message_id, propagation_source, self.verdicts.0.clone());
+        let validation = GossipValidation::new(message_id, propagation_source, self.verdicts.0.clone());
         let (Some(author), Some(topic), Some(session)) = (author, topic, session) else {
             self.shared.metrics.gossip_rejected.increment();
             tracing::debug!(peer_id = %propagation_source, code = "gossip-rejected", "author, topic or size is wrong");
@@ -457,13 +371,9 @@ impl Control {
             bytes: Bytes::from(message.data),
             validation,
         };
-        match self
-            .shared
-            .inbox
-            .try_send(Class::Gossip, &session.node, length, event)
-        {
+        match self.shared.inbox.try_send(Class::Gossip, &session.node, length, event) {
             Ok(()) => self.shared.metrics.gossip_received.increment(),
-            Err(_) => self.shared.metrics.gossip_dropped.increment(),
+            Err(Dropped) => self.shared.metrics.gossip_dropped.increment(),
         }
     }
 }

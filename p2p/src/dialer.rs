@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 
 use crate::limits::{
-    CONNECTION_STABLE_AFTER, DIAL_JITTER_PERCENT, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN,
-    DIAL_PAUSE_REFUSED_MAX,
+    CONNECTION_STABLE_AFTER, DIAL_JITTER_PERCENT, DIAL_PAUSE_MAX, DIAL_PAUSE_MIN, DIAL_PAUSE_REFUSED_MAX,
 };
 
 /// Peers to stay connected to, and what is known of the attempts.
@@ -32,10 +31,7 @@ impl Dialer {
     pub(crate) fn set_peers(&mut self, peers: &[PeerId], now: Instant) {
         self.peers.retain(|peer, _| peers.contains(peer));
         for peer in peers {
-            self.peers.entry(*peer).or_insert(Attempts {
-                state: State::Waiting { until: now },
-                failures: 0,
-            });
+            self.peers.entry(*peer).or_insert(Attempts { state: State::Waiting { until: now }, failures: 0 });
         }
     }
 
@@ -86,14 +82,8 @@ impl Dialer {
             && let State::Connected { since } = attempts.state
         {
             let was_stable = now.duration_since(since) >= CONNECTION_STABLE_AFTER;
-            attempts.failures = if was_stable {
-                0
-            } else {
-                attempts.failures.saturating_add(1)
-            };
-            attempts.state = State::Waiting {
-                until: now + pause(attempts.failures, DIAL_PAUSE_MAX),
-            };
+            attempts.failures = if was_stable { 0 } else { attempts.failures.saturating_add(1) };
+            attempts.state = State::Waiting { until: now + pause(attempts.failures, DIAL_PAUSE_MAX) };
         }
     }
 
@@ -103,22 +93,15 @@ impl Dialer {
             && matches!(attempts.state, State::Dialling)
         {
             attempts.failures = attempts.failures.saturating_add(1);
-            let longest = if was_refused {
-                DIAL_PAUSE_REFUSED_MAX
-            } else {
-                DIAL_PAUSE_MAX
-            };
-            attempts.state = State::Waiting {
-                until: now + pause(attempts.failures, longest),
-            };
+            let longest = if was_refused { DIAL_PAUSE_REFUSED_MAX } else { DIAL_PAUSE_MAX };
+            attempts.state = State::Waiting { until: now + pause(attempts.failures, longest) };
         }
     }
 }
 
 /// The pause after so many failures, with its random part.
 fn pause(failures: u32, longest: Duration) -> Duration {
-    let doubled =
-        DIAL_PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
+    let doubled = DIAL_PAUSE_MIN.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
     let base = doubled.min(longest);
     let base_ms = u64::try_from(base.as_millis()).unwrap_or(u64::MAX);
     let span_ms = base_ms.saturating_mul(DIAL_JITTER_PERCENT) / 100;
@@ -133,8 +116,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_their_cap() {
-        let jittered =
-            |base: Duration| base..=base + base * u32::try_from(DIAL_JITTER_PERCENT).unwrap() / 100;
+        let jittered = |base: Duration| base..=base + base * u32::try_from(DIAL_JITTER_PERCENT).unwrap() / 100;
         assert!(jittered(DIAL_PAUSE_MIN).contains(&pause(0, DIAL_PAUSE_MAX)));
         assert!(jittered(DIAL_PAUSE_MIN).contains(&pause(1, DIAL_PAUSE_MAX)));
         assert!(jittered(DIAL_PAUSE_MIN * 4).contains(&pause(3, DIAL_PAUSE_MAX)));
@@ -159,11 +141,7 @@ mod tests {
         dialer.connected(&peer, due);
         assert_eq!(dialer.next_due(), None);
         dialer.failed(&peer, false, due);
-        assert_eq!(
-            dialer.next_due(),
-            None,
-            "a second dial's failure changes nothing"
-        );
+        assert_eq!(dialer.next_due(), None, "a second dial's failure changes nothing");
 
         let end = due + CONNECTION_STABLE_AFTER;
         dialer.disconnected(&peer, end);
@@ -189,11 +167,7 @@ mod tests {
     impl Dialer {
         /// Ends the pause without forgetting the failures.
         fn hurry_for_test(&mut self, peer: &PeerId, now: Instant) {
-            if let Some(Attempts {
-                state: State::Waiting { until },
-                ..
-            }) = self.peers.get_mut(peer)
-            {
+            if let Some(Attempts { state: State::Waiting { until }, .. }) = self.peers.get_mut(peer) {
                 *until = now;
             }
             self.take_due(now);

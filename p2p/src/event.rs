@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use galen_types::NodeName;
+use galen_types::member::NodeRole;
 
 use crate::file::FileSink;
 use crate::gossip::{GossipValidation, Topic};
-use crate::registry::Role;
 use crate::request::Responder;
 
 /// One event. Only registered nodes that passed the handshake appear here.
@@ -18,7 +18,7 @@ pub enum NetworkEvent {
         /// The peer.
         node: NodeName,
         /// Its role in the registry.
-        role: Role,
+        role: NodeRole,
         /// The software it says it runs.
         software_version: String,
     },

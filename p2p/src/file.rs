@@ -29,8 +29,8 @@ use crate::event::NetworkEvent;
 use crate::frame::{FrameError, length_prefix, read_body, read_frame, write_frame, write_steadily};
 use crate::inbox::Class;
 use crate::limits::{
-    FILE_ANSWER_TIMEOUT, FILE_FRAME_BYTES_MAX, FILE_FRAMES_BUFFERED, FILE_REQUEST_BYTES_MAX,
-    FILE_STALL_TIMEOUT, FILES_PER_PEER_MAX,
+    FILE_ANSWER_TIMEOUT, FILE_FRAME_BYTES_MAX, FILE_FRAMES_BUFFERED, FILE_REQUEST_BYTES_MAX, FILE_STALL_TIMEOUT,
+    FILES_PER_PEER_MAX,
 };
 use crate::refusal::{REFUSAL_BYTES_MAX, Refusal};
 use crate::session::Session;
@@ -59,10 +59,7 @@ pub struct FileReader {
 
 impl fmt::Debug for FileReader {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("FileReader")
-            .field("is_complete", &self.is_complete)
-            .finish_non_exhaustive()
+        formatter.debug_struct("FileReader").field("is_complete", &self.is_complete).finish_non_exhaustive()
     }
 }
 
@@ -70,10 +67,7 @@ impl FileReader {
     /// The peer's refusal inside an error of reading, if the peer ended the transfer.
     #[must_use]
     pub fn refusal_of(error: &io::Error) -> Option<&Refusal> {
-        error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<TransferRefused>())
-            .map(|refused| &refused.0)
+        error.get_ref().and_then(|inner| inner.downcast_ref::<TransferRefused>()).map(|refused| &refused.0)
     }
 }
 
@@ -104,60 +98,37 @@ impl AsyncRead for FileReader {
 }
 
 /// Asks a peer for a file and waits for its first bytes.
-pub(crate) async fn open(
-    shared: &Arc<Shared>,
-    node: &NodeName,
-    request: Bytes,
-) -> Result<FileReader, RequestError> {
+pub(crate) async fn open(shared: &Arc<Shared>, node: &NodeName, request: Bytes) -> Result<FileReader, RequestError> {
     if request.len() > FILE_REQUEST_BYTES_MAX {
-        return Err(RequestError::TooLarge {
-            length: request.len(),
-            limit: FILE_REQUEST_BYTES_MAX,
-        });
+        return Err(RequestError::TooLarge { length: request.len(), limit: FILE_REQUEST_BYTES_MAX });
     }
-    let session = shared
-        .session(node)
-        .ok_or_else(|| RequestError::NotConnected(node.clone()))?;
+    let session = shared.session(node).ok_or_else(|| RequestError::NotConnected(node.clone()))?;
     let Ok(permit) = Arc::clone(&session.files_out).try_acquire_owned() else {
-        return Err(RequestError::Busy {
-            node: node.clone(),
-            limit: FILES_PER_PEER_MAX,
-        });
+        return Err(RequestError::Busy { node: node.clone(), limit: FILES_PER_PEER_MAX });
     };
     shared.metrics.files_opened.increment();
     let ask = async {
         let mut stream = shared
             .bulk
-            .open(
-                session.peer,
-                shared.bulk_addresses(&session),
-                shared.protocols.file.clone(),
-            )
+            .open(session.peer, shared.bulk_addresses(&session), shared.protocols.file.clone())
             .await
             .map_err(|error| RequestError::of_open(error, node))?;
         let broken = |error: &dyn fmt::Display| RequestError::Broken(error.to_string());
-        write_frame(&mut stream, &request)
-            .await
-            .map_err(|error| broken(&error))?;
+        write_frame(&mut stream, &request).await.map_err(|error| broken(&error))?;
         match receive(&mut stream).await.map_err(|error| broken(&error))? {
             Frame::Refused(refusal) => Err(RequestError::Refused(refusal)),
             first => Ok((stream, first)),
         }
     };
-    let (stream, first) = timeout(FILE_ANSWER_TIMEOUT, ask)
-        .await
-        .map_err(|_| RequestError::Deadline(node.clone()))??;
+    let (stream, first) =
+        timeout(FILE_ANSWER_TIMEOUT, ask).await.map_err(|_| RequestError::Deadline(node.clone()))??;
     let (sender, frames) = mpsc::channel(FILE_FRAMES_BUFFERED);
     let task = pump_in(Arc::clone(shared), stream, first, sender, permit);
     let stop = session.stop.clone();
     shared.tasks.spawn(async move {
         let _ = stop.run_until_cancelled(task).await;
     });
-    Ok(FileReader {
-        frames,
-        current: Bytes::new(),
-        is_complete: false,
-    })
+    Ok(FileReader { frames, current: Bytes::new(), is_complete: false })
 }
 
 /// Moves frames from the stream to the reader; empty bytes mean complete.
@@ -171,13 +142,9 @@ async fn pump_in(
     let mut frame = Ok(first);
     loop {
         let (item, is_last) = match frame {
-            Ok(Frame::Data(bytes)) if bytes.is_empty() => (
-                Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "an empty frame of a file",
-                )),
-                true,
-            ),
+            Ok(Frame::Data(bytes)) if bytes.is_empty() => {
+                (Err(io::Error::new(io::ErrorKind::InvalidData, "an empty frame of a file")), true)
+            }
             Ok(Frame::Data(bytes)) => {
                 shared.metrics.file_bytes_received.add_bytes(bytes.len());
                 (Ok(bytes), false)
@@ -199,10 +166,7 @@ async fn pump_in(
                 FrameError::Broken(error) => error,
                 other => io::Error::new(io::ErrorKind::InvalidData, other.to_string()),
             }),
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the peer sends nothing",
-            )),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the peer sends nothing")),
         };
     }
 }
@@ -215,19 +179,13 @@ async fn receive(stream: &mut Stream) -> Result<Frame, FrameError> {
         [REFUSED] => REFUSAL_BYTES_MAX,
         [COMPLETE] => return Ok(Frame::Complete),
         [_] => {
-            return Err(
-                io::Error::new(io::ErrorKind::InvalidData, "an unknown frame of a file").into(),
-            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "an unknown frame of a file").into());
         }
     };
     let mut length = [0; 4];
     stream.read_exact(&mut length).await?;
     let body = read_body(stream, u32::from_le_bytes(length), limit).await?;
-    Ok(if tag == [DATA] {
-        Frame::Data(body)
-    } else {
-        Frame::Refused(Refusal::read(&body))
-    })
+    Ok(if tag == [DATA] { Frame::Data(body) } else { Frame::Refused(Refusal::read(&body)) })
 }
 
 // ---------------------------------------------------------------------------------------------- serving side
@@ -242,10 +200,7 @@ pub struct FileSink {
 
 impl fmt::Debug for FileSink {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("FileSink")
-            .field("is_complete", &self.is_complete)
-            .finish_non_exhaustive()
+        formatter.debug_struct("FileSink").field("is_complete", &self.is_complete).finish_non_exhaustive()
     }
 }
 
@@ -258,11 +213,7 @@ impl FileSink {
         }
     }
 
-    fn poll_send(
-        &mut self,
-        context: &mut Context<'_>,
-        frame: impl FnOnce() -> Frame,
-    ) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, context: &mut Context<'_>, frame: impl FnOnce() -> Frame) -> Poll<io::Result<()>> {
         let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
         ready!(self.frames.poll_reserve(context)).map_err(|_| broken())?;
         Poll::Ready(self.frames.send_item(frame()).map_err(|_| broken()))
@@ -270,17 +221,11 @@ impl FileSink {
 }
 
 impl AsyncWrite for FileSink {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let part = buffer
-            .get(..buffer.len().min(FILE_FRAME_BYTES_MAX))
-            .unwrap_or(buffer);
+        let part = buffer.get(..buffer.len().min(FILE_FRAME_BYTES_MAX)).unwrap_or(buffer);
         ready!(self.poll_send(context, || Frame::Data(Bytes::copy_from_slice(part))))?;
         Poll::Ready(Ok(part.len()))
     }
@@ -305,16 +250,8 @@ impl AsyncWrite for FileSink {
 /// Serves one inbound request for a file.
 pub(crate) async fn serve(shared: Arc<Shared>, session: Arc<Session>, mut stream: Stream) {
     let refusal = match Arc::clone(&session.files_in).try_acquire_owned() {
-        Err(_) => Refusal::new(
-            "busy",
-            format_args!("{FILES_PER_PEER_MAX} files are being sent to you"),
-        ),
-        Ok(_permit) => match timeout(
-            FILE_ANSWER_TIMEOUT,
-            read_frame(&mut stream, FILE_REQUEST_BYTES_MAX),
-        )
-        .await
-        {
+        Err(_) => Refusal::new("busy", format_args!("{FILES_PER_PEER_MAX} files are being sent to you")),
+        Ok(_permit) => match timeout(FILE_ANSWER_TIMEOUT, read_frame(&mut stream, FILE_REQUEST_BYTES_MAX)).await {
             Ok(Ok(Some(request))) => {
                 return serve_request(&shared, &session, stream, request).await;
             }
@@ -334,23 +271,10 @@ async fn serve_request(shared: &Shared, session: &Session, mut stream: Stream, r
     let (frames, mut queue) = mpsc::channel(FILE_FRAMES_BUFFERED);
     let (done_sender, done) = oneshot::channel();
     let length = request.len();
-    let sink = FileSink {
-        frames: PollSender::new(frames),
-        done,
-        is_complete: false,
-    };
-    let event = NetworkEvent::File {
-        from: session.node.clone(),
-        request,
-        sink,
-    };
+    let sink = FileSink { frames: PollSender::new(frames), done, is_complete: false };
+    let event = NetworkEvent::File { from: session.node.clone(), request, sink };
     shared.metrics.files_served.increment();
-    if shared
-        .inbox
-        .send(Class::File, &session.node, length, event)
-        .await
-        .is_err()
-    {
+    if shared.inbox.send(Class::File, &session.node, length, event).await.is_err() {
         return;
     }
     let outcome = pump_out(shared, &mut stream, &mut queue).await;
@@ -362,11 +286,7 @@ async fn serve_request(shared: &Shared, session: &Session, mut stream: Stream, r
 }
 
 /// Moves frames from the embedder to the stream until it says that the file is complete or refused, or drops its end.
-async fn pump_out(
-    shared: &Shared,
-    stream: &mut Stream,
-    queue: &mut mpsc::Receiver<Frame>,
-) -> io::Result<()> {
+async fn pump_out(shared: &Shared, stream: &mut Stream, queue: &mut mpsc::Receiver<Frame>) -> io::Result<()> {
     loop {
         match queue.recv().await {
             Some(Frame::Data(bytes)) => {
@@ -387,10 +307,7 @@ async fn pump_out(
                 return steadily(stream.close()).await;
             }
             None => {
-                let refusal = Refusal::new(
-                    "transfer-broken",
-                    "the node stopped sending before the file was complete",
-                );
+                let refusal = Refusal::new("transfer-broken", "the node stopped sending before the file was complete");
                 steadily(write_steadily(stream, &encode_refusal(&refusal)?)).await?;
                 return steadily(stream.close()).await;
             }
@@ -399,9 +316,7 @@ async fn pump_out(
 }
 
 async fn steadily(write: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-    timeout(FILE_STALL_TIMEOUT, write)
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(FILE_STALL_TIMEOUT, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn encode_refusal(refusal: &Refusal) -> io::Result<Vec<u8>> {

@@ -33,23 +33,15 @@ where
         return Ok(None);
     }
     timeout(FRAME_COMPLETION_TIMEOUT, async {
-        stream
-            .read_exact(head.get_mut(first..).unwrap_or_default())
-            .await?;
-        read_body(stream, u32::from_le_bytes(head), limit)
-            .await
-            .map(Some)
+        stream.read_exact(head.get_mut(first..).unwrap_or_default()).await?;
+        read_body(stream, u32::from_le_bytes(head), limit).await.map(Some)
     })
     .await
     .unwrap_or(Err(FrameError::Slow))
 }
 
 /// Reads `length` bytes after checking them against `limit`. Memory grows as the bytes arrive.
-pub(crate) async fn read_body<S>(
-    stream: &mut S,
-    length: u32,
-    limit: usize,
-) -> Result<Bytes, FrameError>
+pub(crate) async fn read_body<S>(stream: &mut S, length: u32, limit: usize) -> Result<Bytes, FrameError>
 where
     S: AsyncRead + Unpin,
 {
@@ -62,9 +54,7 @@ where
         let start = body.len();
         let step = (length - start).min(READ_STEP_BYTES.max(start));
         body.resize(start + step, 0);
-        stream
-            .read_exact(body.get_mut(start..).unwrap_or_default())
-            .await?;
+        stream.read_exact(body.get_mut(start..).unwrap_or_default()).await?;
     }
     Ok(body.freeze())
 }
@@ -96,17 +86,13 @@ where
 {
     let stalled = || io::Error::new(io::ErrorKind::TimedOut, "the peer takes no bytes");
     while !wire.is_empty() {
-        let written = timeout(WRITE_STALL_TIMEOUT, stream.write(wire))
-            .await
-            .map_err(|_| stalled())??;
+        let written = timeout(WRITE_STALL_TIMEOUT, stream.write(wire)).await.map_err(|_| stalled())??;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }
         wire = wire.get(written..).unwrap_or_default();
     }
-    timeout(WRITE_STALL_TIMEOUT, stream.flush())
-        .await
-        .map_err(|_| stalled())?
+    timeout(WRITE_STALL_TIMEOUT, stream.flush()).await.map_err(|_| stalled())?
 }
 
 #[cfg(test)]
@@ -123,10 +109,7 @@ mod tests {
         }
         let mut stream = Cursor::new(wire);
         for body in bodies {
-            assert_eq!(
-                read_frame(&mut stream, 200_000).await.unwrap().unwrap(),
-                body
-            );
+            assert_eq!(read_frame(&mut stream, 200_000).await.unwrap().unwrap(), body);
         }
         assert!(read_frame(&mut stream, 200_000).await.unwrap().is_none());
     }
@@ -134,10 +117,7 @@ mod tests {
     #[tokio::test]
     async fn a_lying_length_is_refused_before_anything_is_reserved() {
         let mut stream = Cursor::new(u32::MAX.to_le_bytes().to_vec());
-        assert!(matches!(
-            read_frame(&mut stream, 1024).await,
-            Err(FrameError::Oversize { .. })
-        ));
+        assert!(matches!(read_frame(&mut stream, 1024).await, Err(FrameError::Oversize { .. })));
     }
 
     #[tokio::test]
@@ -146,13 +126,7 @@ mod tests {
             let mut wire = Vec::new();
             write_frame(&mut wire, b"abc").await.unwrap();
             wire.truncate(cut);
-            assert!(
-                matches!(
-                    read_frame(&mut Cursor::new(wire), 16).await,
-                    Err(FrameError::Broken(_))
-                ),
-                "cut at {cut}"
-            );
+            assert!(matches!(read_frame(&mut Cursor::new(wire), 16).await, Err(FrameError::Broken(_))), "cut at {cut}");
         }
     }
 }

@@ -14,16 +14,15 @@ use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished, ListenFailure};
 use libp2p::swarm::{
-    CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
 
 use crate::address::ip_of;
 use crate::book::Book;
 use crate::limits::{
-    CONNECTIONS_PER_PEER_MAX, PENDING_KNOWN_MAX, PENDING_STRANGERS_MAX,
-    PENDING_STRANGERS_PER_ADDRESS_MAX,
+    CONNECTIONS_PER_PEER_MAX, PENDING_KNOWN_MAX, PENDING_STRANGERS_MAX, PENDING_STRANGERS_PER_ADDRESS_MAX,
 };
 use crate::metrics::Metrics;
 use crate::registry::SharedRegistry;
@@ -49,11 +48,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(
-        registry: Arc<SharedRegistry>,
-        book: Arc<Book>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    pub(crate) fn new(registry: Arc<SharedRegistry>, book: Arc<Book>, metrics: Arc<Metrics>) -> Self {
         Self {
             registry,
             book,
@@ -112,8 +107,7 @@ impl NetworkBehaviour for Gate {
     ) -> Result<(), ConnectionDenied> {
         // TCP always gives an IP address; anything else shares one bucket.
         let ip = ip_of(remote).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let is_known =
-            self.registry.current().is_address_known(&ip) || self.book.is_address_known(&ip);
+        let is_known = self.registry.current().is_address_known(&ip) || self.book.is_address_known(&ip);
         self.pending.enter(connection, ip, is_known).map_err(|denied| {
             self.metrics.refused_pending_full.increment();
             if self.book.may_log_stranger() {
@@ -147,27 +141,13 @@ impl NetworkBehaviour for Gate {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
-                self.pending.leave(connection_id)
-            }
-            FromSwarm::ConnectionEstablished(ConnectionEstablished {
-                peer_id,
-                connection_id,
-                ..
-            }) => {
+            FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => self.pending.leave(connection_id),
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
                 let incarnation = self.book.facts(&peer_id).map(|facts| facts.incarnation);
-                self.established
-                    .entry(peer_id)
-                    .or_default()
-                    .push((connection_id, incarnation));
+                self.established.entry(peer_id).or_default().push((connection_id, incarnation));
                 self.close_superseded(peer_id);
             }
-            FromSwarm::ConnectionClosed(ConnectionClosed {
-                peer_id,
-                connection_id,
-                remaining_established,
-                ..
-            }) => {
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, remaining_established, .. }) => {
                 if remaining_established == 0 {
                     self.established.remove(&peer_id);
                 } else if let Some(connections) = self.established.get_mut(&peer_id) {
@@ -178,12 +158,7 @@ impl NetworkBehaviour for Gate {
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         match event {}
     }
 
@@ -202,12 +177,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn enter(
-        &mut self,
-        connection: ConnectionId,
-        ip: IpAddr,
-        is_known: bool,
-    ) -> Result<(), Denied> {
+    fn enter(&mut self, connection: ConnectionId, ip: IpAddr, is_known: bool) -> Result<(), Denied> {
         if is_known {
             if self.known >= PENDING_KNOWN_MAX {
                 return Err(Denied::PendingFull);
@@ -269,15 +239,8 @@ mod tests {
             }
         }
         assert_eq!(admitted, PENDING_STRANGERS_MAX);
-        assert_eq!(
-            pending.enter(id(100_000), ip(99), false),
-            Err(Denied::PendingFull)
-        );
-        assert_eq!(
-            pending.enter(id(100_001), ip(99), true),
-            Ok(()),
-            "a member's address gets in"
-        );
+        assert_eq!(pending.enter(id(100_000), ip(99), false), Err(Denied::PendingFull));
+        assert_eq!(pending.enter(id(100_001), ip(99), true), Ok(()), "a member's address gets in");
     }
 
     #[test]
@@ -286,23 +249,15 @@ mod tests {
         for number in 0..PENDING_STRANGERS_PER_ADDRESS_MAX {
             pending.enter(id(number), ip(1), false).unwrap();
         }
-        assert_eq!(
-            pending.enter(id(1000), ip(1), false),
-            Err(Denied::PendingFull)
-        );
+        assert_eq!(pending.enter(id(1000), ip(1), false), Err(Denied::PendingFull));
         assert_eq!(pending.enter(id(1001), ip(2), false), Ok(()));
         pending.leave(id(0));
         pending.leave(id(0));
         assert_eq!(pending.enter(id(1002), ip(1), false), Ok(()));
-        assert_eq!(
-            pending.enter(id(1003), ip(1), false),
-            Err(Denied::PendingFull)
-        );
+        assert_eq!(pending.enter(id(1003), ip(1), false), Err(Denied::PendingFull));
         for number in (0..2000).map(id) {
             pending.leave(number);
         }
-        assert!(
-            pending.connections.is_empty() && pending.strangers.is_empty() && pending.known == 0
-        );
+        assert!(pending.connections.is_empty() && pending.strangers.is_empty() && pending.known == 0);
     }
 }

@@ -10,16 +10,16 @@ use std::fmt;
 use galen_types::Hash;
 use libp2p::PeerId;
 use libp2p::gossipsub::{
-    self, ConfigBuilder, IdentTopic, Message, MessageAcceptance, MessageAuthenticity, MessageId,
-    TopicHash, ValidationMode, WhitelistSubscriptionFilter,
+    self, ConfigBuilder, IdentTopic, Message, MessageAcceptance, MessageAuthenticity, MessageId, TopicHash,
+    ValidationMode, WhitelistSubscriptionFilter,
 };
 use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 
 use crate::limits::{
-    GOSSIP_BLOCK_BYTES_MAX, GOSSIP_DUPLICATE_MEMORY, GOSSIP_ENVELOPE_BYTES,
-    GOSSIP_FORWARD_QUEUE_TIME, GOSSIP_HEARTBEAT, GOSSIP_MESH, GOSSIP_PRUNE_PAUSE,
-    GOSSIP_PUBLISH_QUEUE_TIME, GOSSIP_QUEUE_PER_PEER, GOSSIP_SMALL_BYTES_MAX,
+    GOSSIP_BLOCK_BYTES_MAX, GOSSIP_DUPLICATE_MEMORY, GOSSIP_ENVELOPE_BYTES, GOSSIP_FORWARD_QUEUE_TIME,
+    GOSSIP_HEARTBEAT, GOSSIP_MESH, GOSSIP_PRUNE_PAUSE, GOSSIP_PUBLISH_QUEUE_TIME, GOSSIP_QUEUE_PER_PEER,
+    GOSSIP_SMALL_BYTES_MAX,
 };
 use crate::protocol::Protocols;
 
@@ -84,21 +84,13 @@ pub struct GossipValidation {
 
 impl fmt::Debug for GossipValidation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("GossipValidation")
-            .field("message", &self.message)
-            .finish_non_exhaustive()
+        formatter.debug_struct("GossipValidation").field("message", &self.message).finish_non_exhaustive()
     }
 }
 
 impl GossipValidation {
     pub(crate) fn new(message: MessageId, from: PeerId, verdicts: mpsc::Sender<Judged>) -> Self {
-        Self {
-            message,
-            from,
-            verdict: Verdict::Ignore,
-            verdicts,
-        }
+        Self { message, from, verdict: Verdict::Ignore, verdicts }
     }
 
     /// Right: pass it on.
@@ -123,17 +115,12 @@ impl Drop for GossipValidation {
             Verdict::Ignore => MessageAcceptance::Ignore,
         };
         // A verdict that finds no place is lost: the message is then not passed on, and leaves gossip's memory by age.
-        let _ = self.verdicts.try_send(Judged {
-            message: self.message.clone(),
-            from: self.from,
-            acceptance,
-        });
+        let _ = self.verdicts.try_send(Judged { message: self.message.clone(), from: self.from, acceptance });
     }
 }
 
 /// Gossipsub that takes subscriptions to this chain's topics only.
-pub(crate) type Behaviour =
-    gossipsub::Behaviour<gossipsub::IdentityTransform, WhitelistSubscriptionFilter>;
+pub(crate) type Behaviour = gossipsub::Behaviour<gossipsub::IdentityTransform, WhitelistSubscriptionFilter>;
 
 /// The topics of one chain and their hashes.
 #[derive(Clone)]
@@ -149,26 +136,16 @@ impl Topics {
     }
 
     pub(crate) fn hash(&self, topic: Topic) -> Option<TopicHash> {
-        self.0
-            .iter()
-            .find(|(candidate, ..)| *candidate == topic)
-            .map(|(_, _, hash)| hash.clone())
+        self.0.iter().find(|(candidate, ..)| *candidate == topic).map(|(_, _, hash)| hash.clone())
     }
 
     pub(crate) fn topic(&self, hash: &TopicHash) -> Option<Topic> {
-        self.0
-            .iter()
-            .find(|(_, _, candidate)| candidate == hash)
-            .map(|(topic, ..)| *topic)
+        self.0.iter().find(|(_, _, candidate)| candidate == hash).map(|(topic, ..)| *topic)
     }
 }
 
 /// The gossip behaviour, subscribed to all topics.
-pub(crate) fn behaviour(
-    keypair: &Keypair,
-    protocols: &Protocols,
-    topics: &Topics,
-) -> Result<Behaviour, String> {
+pub(crate) fn behaviour(keypair: &Keypair, protocols: &Protocols, topics: &Topics) -> Result<Behaviour, String> {
     let (mesh_n, mesh_low, mesh_high) = GOSSIP_MESH;
     let blocks = topics.hash(Topic::Blocks);
     let mut builder = ConfigBuilder::default();
@@ -196,22 +173,12 @@ pub(crate) fn behaviour(
         }
     }
     let config = builder.build().map_err(|error| error.to_string())?;
-    let filter = WhitelistSubscriptionFilter(
-        Topic::ALL
-            .iter()
-            .filter_map(|topic| topics.hash(*topic))
-            .collect(),
-    );
-    let mut behaviour = Behaviour::new_with_subscription_filter(
-        MessageAuthenticity::Signed(keypair.clone()),
-        config,
-        filter,
-    )
-    .map_err(str::to_owned)?;
+    let filter = WhitelistSubscriptionFilter(Topic::ALL.iter().filter_map(|topic| topics.hash(*topic)).collect());
+    let mut behaviour =
+        Behaviour::new_with_subscription_filter(MessageAuthenticity::Signed(keypair.clone()), config, filter)
+            .map_err(str::to_owned)?;
     for (_, ident, _) in &topics.0 {
-        behaviour
-            .subscribe(ident)
-            .map_err(|error| error.to_string())?;
+        behaviour.subscribe(ident).map_err(|error| error.to_string())?;
     }
     Ok(behaviour)
 }
@@ -251,35 +218,18 @@ mod tests {
         let topics = Topics::new(&Protocols::new(&Hash([1; 32])));
         let blocks = topics.hash(Topic::Blocks);
         let (first, second) = (PeerId::random(), PeerId::random());
-        let id = |topic, author, data: &[u8]| {
-            message_id(&message(&topics, topic, author, data), blocks.as_ref())
-        };
-        assert_eq!(
-            id(Topic::Blocks, first, b"x"),
-            id(Topic::Blocks, second, b"x")
-        );
-        assert_ne!(
-            id(Topic::Signatures, first, b"x"),
-            id(Topic::Signatures, second, b"x")
-        );
-        assert_ne!(
-            id(Topic::Blocks, first, b"x"),
-            id(Topic::Blocks, first, b"y")
-        );
-        assert_ne!(
-            id(Topic::Signatures, first, b"x"),
-            id(Topic::Announcements, first, b"x")
-        );
+        let id = |topic, author, data: &[u8]| message_id(&message(&topics, topic, author, data), blocks.as_ref());
+        assert_eq!(id(Topic::Blocks, first, b"x"), id(Topic::Blocks, second, b"x"));
+        assert_ne!(id(Topic::Signatures, first, b"x"), id(Topic::Signatures, second, b"x"));
+        assert_ne!(id(Topic::Blocks, first, b"x"), id(Topic::Blocks, first, b"y"));
+        assert_ne!(id(Topic::Signatures, first, b"x"), id(Topic::Announcements, first, b"x"));
     }
 
     #[test]
     fn topics_of_two_chains_differ() {
         let here = Topics::new(&Protocols::new(&Hash([1; 32])));
         let there = Topics::new(&Protocols::new(&Hash([2; 32])));
-        assert_eq!(
-            here.topic(&here.hash(Topic::Blocks).unwrap()),
-            Some(Topic::Blocks)
-        );
+        assert_eq!(here.topic(&here.hash(Topic::Blocks).unwrap()), Some(Topic::Blocks));
         assert_eq!(here.topic(&there.hash(Topic::Blocks).unwrap()), None);
     }
 
@@ -293,8 +243,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_validation_says_ignore() {
         let (sender, mut receiver) = mpsc::channel(4);
-        let make =
-            || GossipValidation::new(MessageId::from(vec![1]), PeerId::random(), sender.clone());
+        let make = || GossipValidation::new(MessageId::from(vec![1]), PeerId::random(), sender.clone());
         make().accept();
         make().reject();
         make().ignore();

@@ -6,8 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use galen_types::NodeName;
+use galen_types::member::NodeRole;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::bulk::BulkCommand;
@@ -18,7 +20,7 @@ use crate::gossip::Topic;
 use crate::limits::SHUTDOWN_TIMEOUT;
 use crate::metrics::{NetworkCounters, PeerCounters};
 use crate::refusal::Refusal;
-use crate::registry::{PeerRegistry, Role};
+use crate::registry::PeerRegistry;
 use crate::request;
 use crate::session::{Link, Refused};
 use crate::shared::Shared;
@@ -46,7 +48,7 @@ pub struct PeerStatus {
     /// Its libp2p identity.
     pub peer_id: PeerId,
     /// Its role in the registry.
-    pub role: Role,
+    pub role: NodeRole,
     /// The addresses it is registered with.
     pub addresses: Vec<Multiaddr>,
     /// What is known while it is connected.
@@ -105,10 +107,7 @@ impl NetworkHandle {
             Link::Transactions => &session.transactions,
         };
         queue.push(frame).map_err(|refused| {
-            link.counters(&self.shared, &session)
-                .dropped
-                .iter()
-                .for_each(|counter| counter.increment());
+            link.counters(&self.shared, &session).dropped.iter().for_each(|counter| counter.increment());
             match refused {
                 Refused::Full => SendError::Full(node.clone()),
                 Refused::Closed => SendError::NotConnected(node.clone()),
@@ -136,11 +135,7 @@ impl NetworkHandle {
     ///
     /// # Errors
     /// [`RequestError`]; a refusal carries the peer's code and text.
-    pub async fn open_file(
-        &self,
-        node: &NodeName,
-        request: Bytes,
-    ) -> Result<FileReader, RequestError> {
+    pub async fn open_file(&self, node: &NodeName, request: Bytes) -> Result<FileReader, RequestError> {
         file::open(&self.shared, node, request).await
     }
 
@@ -154,14 +149,10 @@ impl NetworkHandle {
             Err(PublishError::TooLarge { length, limit })
         } else {
             let command = ControlCommand::Publish { topic, bytes };
-            self.shared
-                .control
-                .commands
-                .try_send(command)
-                .map_err(|error| match error {
-                    TrySendError::Full(_) => PublishError::Full,
-                    TrySendError::Closed(_) => PublishError::Stopped,
-                })
+            self.shared.control.commands.try_send(command).map_err(|error| match error {
+                TrySendError::Full(_) => PublishError::Full,
+                TrySendError::Closed(_) => PublishError::Stopped,
+            })
         };
         if outcome.is_err() {
             self.shared.metrics.gossip_publish_failed.increment();
@@ -169,21 +160,13 @@ impl NetworkHandle {
         outcome
     }
 
-    /// Replaces the registry. Peers that are not in it are disconnected, new ones are dialled.
+    /// Replaces the registry; on return it is in force. Peers that are not in it are disconnected, new ones are dialled.
     pub async fn set_registry(&self, registry: PeerRegistry) {
-        // Both fail only when the network has shut down, and then nobody is connected.
-        let _ = self
-            .shared
-            .control
-            .commands
-            .send(ControlCommand::SetRegistry(registry))
-            .await;
-        let _ = self
-            .shared
-            .bulk
-            .commands
-            .send(BulkCommand::DropUnregistered)
-            .await;
+        let (done, applied) = oneshot::channel();
+        // All fail only when the network has shut down, and then nobody is connected.
+        let _ = self.shared.control.commands.send(ControlCommand::SetRegistry { registry, done }).await;
+        let _ = applied.await;
+        let _ = self.shared.bulk.commands.send(BulkCommand::DropUnregistered).await;
     }
 
     /// All registered peers but this node, in the order of their names.
@@ -246,14 +229,8 @@ impl NetworkHandle {
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         self.shared.tasks.close();
-        if timeout(SHUTDOWN_TIMEOUT, self.shared.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                code = "shutdown-slow",
-                "some network tasks did not end in time"
-            );
+        if timeout(SHUTDOWN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!(code = "shutdown-slow", "some network tasks did not end in time");
         }
         self.shared.inbox.close();
     }

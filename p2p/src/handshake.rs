@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use galen_types::member::NodeRole;
 use galen_types::{Encoding, Hash, NodeName};
 use libp2p::{Multiaddr, PeerId};
 use wincode::{SchemaRead, SchemaWrite};
@@ -28,7 +29,7 @@ use crate::limits::{HANDSHAKE_MESSAGE_BYTES_MAX, REFUSAL_LINGER};
 use crate::metrics::{Counter, Metrics};
 use crate::protocol::PROTOCOL_VERSION;
 use crate::refusal::{Refusal, printable};
-use crate::registry::{Role, SharedRegistry};
+use crate::registry::SharedRegistry;
 
 /// What a connection is for. Each plane has its own port and its own connections, so that files never stand in the way
 /// of heartbeats.
@@ -55,10 +56,10 @@ pub(crate) struct Hello {
     pub(crate) genesis: Hash,
     pub(crate) chain: String,
     pub(crate) node: String,
-    pub(crate) role: String,
+    pub(crate) role: NodeRole,
     pub(crate) software_version: String,
     pub(crate) plane: Plane,
-    /// TCP port of the node's bulk plane.
+    /// TCP port of the node's bulk plane; 0 on the bulk plane itself.
     pub(crate) bulk_port: u16,
     /// Drawn at random when the process starts: tells a restarted node's connections from those of its former life.
     pub(crate) incarnation: u64,
@@ -101,10 +102,7 @@ pub(crate) enum HandshakeError {
     #[error("wrong name: it says `{theirs}`, its key is registered as `{registered}`")]
     WrongName { theirs: String, registered: String },
     #[error("wrong port: the connection is for {theirs}, this port for {ours}")]
-    WrongPlane {
-        theirs: &'static str,
-        ours: &'static str,
-    },
+    WrongPlane { theirs: &'static str, ours: &'static str },
     #[error("the handshake is malformed: {0}")]
     Malformed(String),
     #[error("refused by the peer: {0}")]
@@ -135,9 +133,7 @@ impl HandshakeError {
             Self::WrongGenesis { .. } => Some(&metrics.refused_wrong_genesis),
             Self::WrongChain { .. } => Some(&metrics.refused_wrong_chain),
             Self::ProtocolVersion { .. } => Some(&metrics.refused_protocol_version),
-            Self::WrongName { .. } | Self::WrongPlane { .. } | Self::Malformed(_) => {
-                Some(&metrics.refused_other)
-            }
+            Self::WrongName { .. } | Self::WrongPlane { .. } | Self::Malformed(_) => Some(&metrics.refused_other),
             Self::RefusedByPeer(refusal) => Some(match refusal.code() {
                 "wrong-genesis" => &metrics.refused_wrong_genesis,
                 "wrong-chain" => &metrics.refused_wrong_chain,
@@ -168,33 +164,16 @@ pub(crate) struct HandshakeContext {
 impl HandshakeContext {
     /// Runs the handshake with the owner of `peer`'s key. On success what the peer said is in the book; on failure the
     /// reason is logged and counted, and the peer was told.
-    pub(crate) async fn run<S>(
-        &self,
-        stream: &mut S,
-        peer: PeerId,
-        remote: &Multiaddr,
-    ) -> Result<(), HandshakeError>
+    pub(crate) async fn run<S>(&self, stream: &mut S, peer: PeerId, remote: &Multiaddr) -> Result<(), HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let registered = self.registry.name(&peer);
         match self.exchange(stream, registered.as_ref()).await {
             Ok(theirs) => {
-                let duplicate = self.book.record(
-                    peer,
-                    PeerFacts {
-                        software_version: printable(&theirs.software_version, 64),
-                        bulk_port: theirs.bulk_port,
-                        incarnation: theirs.incarnation,
-                        ip: ip_of(remote),
-                    },
-                );
-                if duplicate {
-                    self.metrics.duplicate_identities.increment();
-                    tracing::error!(
-                        peer_id = %peer, address = %remote, node = %theirs.node, code = "duplicate-identity",
-                        "two processes use the key of this node; stop one of them"
-                    );
+                // The bulk plane only repeats what the control plane has said.
+                if self.hello.plane == Plane::Control {
+                    self.remember(theirs, peer, remote);
                 }
                 Ok(())
             }
@@ -205,13 +184,23 @@ impl HandshakeContext {
         }
     }
 
-    fn report(
-        &self,
-        error: &HandshakeError,
-        peer: PeerId,
-        remote: &Multiaddr,
-        registered: Option<&NodeName>,
-    ) {
+    fn remember(&self, theirs: Hello, peer: PeerId, remote: &Multiaddr) {
+        let facts = PeerFacts {
+            software_version: printable(&theirs.software_version, 64),
+            bulk_port: theirs.bulk_port,
+            incarnation: theirs.incarnation,
+            ip: ip_of(remote),
+        };
+        if self.book.record(peer, facts) {
+            self.metrics.duplicate_identities.increment();
+            tracing::error!(
+                peer_id = %peer, address = %remote, node = %theirs.node, code = "duplicate-identity",
+                "two processes use the key of this node; stop one of them"
+            );
+        }
+    }
+
+    fn report(&self, error: &HandshakeError, peer: PeerId, remote: &Multiaddr, registered: Option<&NodeName>) {
         let code = error.code();
         let plane = self.hello.plane.name();
         let Some(counter) = error.counter(&self.metrics) else {
@@ -221,7 +210,9 @@ impl HandshakeContext {
         counter.increment();
         match registered {
             Some(node) => {
-                self.book.record_refusal(peer, Refusal::new(code, error));
+                if self.hello.plane == Plane::Control {
+                    self.book.record_refusal(peer, Refusal::new(code, error));
+                }
                 tracing::warn!(peer_id = %peer, address = %remote, node = %node, plane, code, "connection refused: {error}");
             }
             None if self.book.may_log_stranger() => {
@@ -231,11 +222,7 @@ impl HandshakeContext {
         }
     }
 
-    async fn exchange<S>(
-        &self,
-        stream: &mut S,
-        registered: Option<&NodeName>,
-    ) -> Result<Hello, HandshakeError>
+    async fn exchange<S>(&self, stream: &mut S, registered: Option<&NodeName>) -> Result<Hello, HandshakeError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -260,17 +247,12 @@ impl HandshakeContext {
                 send(stream, &Verdict::Accepted).await?;
                 match receive::<Verdict, S>(stream).await? {
                     Verdict::Accepted => Ok(theirs),
-                    Verdict::Refused(refusal) => {
-                        Err(HandshakeError::RefusedByPeer(refusal.cleaned()))
-                    }
+                    Verdict::Refused(refusal) => Err(HandshakeError::RefusedByPeer(refusal.cleaned())),
                 }
             }
             Err(error) => {
                 // Our own finding counts, whether or not the peer still hears of it.
-                if send(stream, &Verdict::Refused(refusal_of(&error)))
-                    .await
-                    .is_ok()
-                {
+                if send(stream, &Verdict::Refused(refusal_of(&error))).await.is_ok() {
                     linger(stream).await;
                 }
                 Err(error)
@@ -287,16 +269,10 @@ impl HandshakeContext {
             });
         }
         if theirs.chain != ours.chain {
-            return Err(HandshakeError::WrongChain {
-                theirs: printable(&theirs.chain, 64),
-                ours: ours.chain.clone(),
-            });
+            return Err(HandshakeError::WrongChain { theirs: printable(&theirs.chain, 64), ours: ours.chain.clone() });
         }
         if theirs.plane != ours.plane {
-            return Err(HandshakeError::WrongPlane {
-                theirs: theirs.plane.name(),
-                ours: ours.plane.name(),
-            });
+            return Err(HandshakeError::WrongPlane { theirs: theirs.plane.name(), ours: ours.plane.name() });
         }
         if theirs.node != registered.to_string() {
             return Err(HandshakeError::WrongName {
@@ -304,15 +280,11 @@ impl HandshakeContext {
                 registered: registered.to_string(),
             });
         }
-        let role = self
-            .registry
-            .current()
-            .registry
-            .get(registered)
-            .map(|(_, peer)| peer.role);
-        if role.is_some_and(|role: Role| role.name() != theirs.role) {
+        let role = self.registry.current().registry.get(registered).map(|(_, peer)| peer.role);
+        if role.is_some_and(|role| role != theirs.role) {
             // The registry decides; a node that has not yet seen its own change of role is no stranger.
-            tracing::info!(node = %registered, says = %printable(&theirs.role, 16), code = "role-differs", "the peer's role differs from its registration");
+            tracing::info!(node = %registered, says = %theirs.role, code = "role-differs",
+                "the peer's role differs from its registration");
         }
         Ok(theirs)
     }
@@ -321,14 +293,12 @@ impl HandshakeContext {
 fn refusal_of(error: &HandshakeError) -> Refusal {
     match error {
         // Names and hashes swap sides: what is ours is theirs over there.
-        HandshakeError::WrongGenesis { theirs, ours } => Refusal::new(
-            "wrong-genesis",
-            format_args!("wrong genesis: theirs {ours}, ours {theirs}"),
-        ),
-        HandshakeError::WrongChain { theirs, ours } => Refusal::new(
-            "wrong-chain",
-            format_args!("wrong chain: theirs `{ours}`, ours `{theirs}`"),
-        ),
+        HandshakeError::WrongGenesis { theirs, ours } => {
+            Refusal::new("wrong-genesis", format_args!("wrong genesis: theirs {ours}, ours {theirs}"))
+        }
+        HandshakeError::WrongChain { theirs, ours } => {
+            Refusal::new("wrong-chain", format_args!("wrong chain: theirs `{ours}`, ours `{theirs}`"))
+        }
         HandshakeError::NotRegistered => Refusal::new(
             "not-registered",
             "your node's key is not registered here; ask a member to register it, or wait until this node has the block that does",
@@ -360,13 +330,9 @@ where
         .ok_or_else(|| HandshakeError::Malformed("a message without a version".to_owned()))?;
     let theirs = u32::from_le_bytes(*version);
     if theirs != PROTOCOL_VERSION {
-        return Err(HandshakeError::ProtocolVersion {
-            theirs,
-            ours: PROTOCOL_VERSION,
-        });
+        return Err(HandshakeError::ProtocolVersion { theirs, ours: PROTOCOL_VERSION });
     }
-    T::decode(message, HANDSHAKE_MESSAGE_BYTES_MAX)
-        .map_err(|error| HandshakeError::Malformed(error.to_string()))
+    T::decode(message, HANDSHAKE_MESSAGE_BYTES_MAX).map_err(|error| HandshakeError::Malformed(error.to_string()))
 }
 
 /// Closes our side and drops what still comes in, for a moment: closing a socket that holds unread bytes would destroy

@@ -8,9 +8,7 @@ use zeroize::Zeroizing;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// The 32 bytes are no point of the curve.
-    #[error(
-        "the node key is not an ed25519 public key; register the public half of the node's key file"
-    )]
+    #[error("the node key is not an ed25519 public key; register the public half of the node's key file")]
     NotAKey,
     /// The peer id does not carry an ed25519 key.
     #[error("the peer id carries no ed25519 key; Galen nodes have no other kind")]
@@ -48,12 +46,8 @@ pub fn public_key_of(peer_id: &PeerId) -> Result<[u8; 32], IdentityError> {
     if multihash.code() != IDENTITY {
         return Err(IdentityError::NotEd25519);
     }
-    let key = PublicKey::try_decode_protobuf(multihash.digest())
-        .map_err(|_| IdentityError::NotEd25519)?;
-    Ok(key
-        .try_into_ed25519()
-        .map_err(|_| IdentityError::NotEd25519)?
-        .to_bytes())
+    let key = PublicKey::try_decode_protobuf(multihash.digest()).map_err(|_| IdentityError::NotEd25519)?;
+    Ok(key.try_into_ed25519().map_err(|_| IdentityError::NotEd25519)?.to_bytes())
 }
 
 /// The libp2p key pair of a node key's 32-byte secret seed. Cannot fail: every 32 bytes are a seed.

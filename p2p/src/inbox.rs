@@ -30,12 +30,7 @@ pub(crate) enum Class {
 }
 
 /// The classes that share turns behind raft.
-const OTHERS: [Class; 4] = [
-    Class::Transactions,
-    Class::Request,
-    Class::File,
-    Class::Gossip,
-];
+const OTHERS: [Class; 4] = [Class::Transactions, Class::Request, Class::File, Class::Gossip];
 
 impl Class {
     fn bytes_max(self) -> usize {
@@ -77,6 +72,10 @@ struct Lane {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Gone;
 
+/// The event found no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dropped;
+
 impl Inbox {
     /// Queues an event, waiting while the peer's lane is full.
     pub(crate) async fn send(
@@ -87,32 +86,21 @@ impl Inbox {
         event: NetworkEvent,
     ) -> Result<(), Gone> {
         let budget = self.budget(class, node)?;
-        let permit = budget
-            .acquire_many_owned(cost(class, length))
-            .await
-            .map_err(|_| Gone)?;
+        let permit = budget.acquire_many_owned(cost(class, length)).await.map_err(|_| Gone)?;
         self.push(class, node, event, permit)
     }
 
-    /// Queues an event, or gives it back when the peer's lane is full or nobody listens.
+    /// Queues an event, or drops it when the peer's lane is full or nobody listens.
     pub(crate) fn try_send(
         &self,
         class: Class,
         node: &NodeName,
         length: usize,
         event: NetworkEvent,
-    ) -> Result<(), NetworkEvent> {
-        let Ok(budget) = self.budget(class, node) else {
-            return Err(event);
-        };
-        match budget.try_acquire_many_owned(cost(class, length)) {
-            Ok(permit) => {
-                // If the receiver has gone just now, the event goes with it.
-                let _ = self.push(class, node, event, permit);
-                Ok(())
-            }
-            Err(_) => Err(event),
-        }
+    ) -> Result<(), Dropped> {
+        let budget = self.budget(class, node).map_err(|Gone| Dropped)?;
+        let permit = budget.try_acquire_many_owned(cost(class, length)).map_err(|_| Dropped)?;
+        self.push(class, node, event, permit).map_err(|Gone| Dropped)
     }
 
     /// Queues that a peer came or went. What the embedder has not yet seen is folded: a coming and going in between
@@ -125,10 +113,7 @@ impl Inbox {
             match last {
                 Some(position)
                     if is_going
-                        && matches!(
-                            state.status.get(position),
-                            Some((_, NetworkEvent::PeerConnected { .. }))
-                        ) =>
+                        && matches!(state.status.get(position), Some((_, NetworkEvent::PeerConnected { .. }))) =>
                 {
                     state.status.remove(position);
                 }
@@ -140,9 +125,7 @@ impl Inbox {
 
     /// Forgets empty lanes of peers that are not registered any more.
     pub(crate) fn retain(&self, is_registered: impl Fn(&NodeName) -> bool) {
-        lock(&self.state)
-            .lanes
-            .retain(|(_, node), lane| !lane.events.is_empty() || is_registered(node));
+        lock(&self.state).lanes.retain(|(_, node), lane| !lane.events.is_empty() || is_registered(node));
     }
 
     fn budget(&self, class: Class, node: &NodeName) -> Result<Arc<Semaphore>, Gone> {
@@ -153,10 +136,7 @@ impl Inbox {
         let lane = state
             .lanes
             .entry((class, node.clone()))
-            .or_insert_with(|| Lane {
-                budget: Arc::new(Semaphore::new(class.bytes_max())),
-                events: VecDeque::new(),
-            });
+            .or_insert_with(|| Lane { budget: Arc::new(Semaphore::new(class.bytes_max())), events: VecDeque::new() });
         Ok(Arc::clone(&lane.budget))
     }
 
@@ -172,21 +152,14 @@ impl Inbox {
             if state.closed {
                 return Err(Gone);
             }
-            let lane = state
-                .lanes
-                .entry((class, node.clone()))
-                .or_insert_with(|| Lane {
-                    budget: Arc::new(Semaphore::new(class.bytes_max())),
-                    events: VecDeque::new(),
-                });
+            let lane = state.lanes.entry((class, node.clone())).or_insert_with(|| Lane {
+                budget: Arc::new(Semaphore::new(class.bytes_max())),
+                events: VecDeque::new(),
+            });
             let was_empty = lane.events.is_empty();
             lane.events.push_back((event, permit));
             if was_empty {
-                state
-                    .turns
-                    .entry(class)
-                    .or_default()
-                    .push_back(node.clone());
+                state.turns.entry(class).or_default().push_back(node.clone());
             }
         }
         self.arrived.notify_one();
@@ -196,9 +169,7 @@ impl Inbox {
 
 /// Bytes charged to a lane, never more than the whole lane.
 fn cost(class: Class, length: usize) -> u32 {
-    let cost = length
-        .saturating_add(INBOX_EVENT_OVERHEAD_BYTES)
-        .min(class.bytes_max());
+    let cost = length.saturating_add(INBOX_EVENT_OVERHEAD_BYTES).min(class.bytes_max());
     u32::try_from(cost).unwrap_or(u32::MAX)
 }
 

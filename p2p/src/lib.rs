@@ -65,5 +65,8 @@ pub use metrics::{NetworkCounters, PeerCounters};
 pub use network::{Network, NetworkConfig};
 pub use protocol::PROTOCOL_VERSION;
 pub use refusal::Refusal;
-pub use registry::{PeerRegistry, RegisteredPeer, RegistryError, Role};
+pub use registry::{PeerRegistry, RegisteredPeer, RegistryError};
 pub use request::Responder;
+
+#[cfg(test)]
+mod tests;

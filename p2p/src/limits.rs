@@ -175,11 +175,7 @@ pub const RESPONSE_WRITE_GRACE: Duration = Duration::from_secs(5);
 /// The largest response, bytes, to a request of this kind.
 #[must_use]
 pub const fn response_bytes_max(kind: u16) -> usize {
-    if kind < REQUEST_KINDS_SYNC_END {
-        RESPONSE_SYNC_BYTES_MAX
-    } else {
-        RESPONSE_BYTES_MAX
-    }
+    if kind < REQUEST_KINDS_SYNC_END { RESPONSE_SYNC_BYTES_MAX } else { RESPONSE_BYTES_MAX }
 }
 
 // ---------------------------------------------------------------------------------------------- files

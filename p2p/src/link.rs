@@ -11,9 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::event::NetworkEvent;
 use crate::frame::{FrameError, length_prefix, read_frame, write_steadily};
 use crate::inbox::Class;
-use crate::limits::{
-    RAFT_FRAME_BYTES_MAX, STREAM_RETRY_PAUSE, TRANSACTIONS_FRAME_BYTES_MAX, WRITE_GATHER_BYTES,
-};
+use crate::limits::{RAFT_FRAME_BYTES_MAX, STREAM_RETRY_PAUSE, TRANSACTIONS_FRAME_BYTES_MAX, WRITE_GATHER_BYTES};
 use crate::session::{Link, LinkCounters, OutboundQueue, Session};
 use crate::shared::Shared;
 
@@ -41,18 +39,9 @@ impl Link {
                 dropped: [&all.raft_frames_dropped, &peer.raft_frames_dropped],
             },
             Self::Transactions => LinkCounters {
-                sent: [
-                    &all.transactions_frames_sent,
-                    &peer.transactions_frames_sent,
-                ],
-                received: [
-                    &all.transactions_frames_received,
-                    &peer.transactions_frames_received,
-                ],
-                dropped: [
-                    &all.transactions_frames_dropped,
-                    &peer.transactions_frames_dropped,
-                ],
+                sent: [&all.transactions_frames_sent, &peer.transactions_frames_sent],
+                received: [&all.transactions_frames_received, &peer.transactions_frames_received],
+                dropped: [&all.transactions_frames_dropped, &peer.transactions_frames_dropped],
             },
         }
     }
@@ -60,29 +49,14 @@ impl Link {
 
 /// Writes queued frames to a stream that it opens, and opens anew when it breaks, until the peer is gone. What was
 /// being written when a stream broke is written once more on the next; receivers of both protocols bear duplicates.
-pub(crate) async fn write_link(
-    shared: Arc<Shared>,
-    session: Arc<Session>,
-    link: Link,
-    mut queue: OutboundQueue,
-) {
+pub(crate) async fn write_link(shared: Arc<Shared>, session: Arc<Session>, link: Link, mut queue: OutboundQueue) {
     let stop = session.stop.clone();
-    let _ = stop
-        .run_until_cancelled(write_until_gone(&shared, &session, link, &mut queue))
-        .await;
+    let _ = stop.run_until_cancelled(write_until_gone(&shared, &session, link, &mut queue)).await;
     let left = queue.clear();
-    link.counters(&shared, &session)
-        .dropped
-        .iter()
-        .for_each(|counter| counter.add(left));
+    link.counters(&shared, &session).dropped.iter().for_each(|counter| counter.add(left));
 }
 
-async fn write_until_gone(
-    shared: &Shared,
-    session: &Session,
-    link: Link,
-    queue: &mut OutboundQueue,
-) {
+async fn write_until_gone(shared: &Shared, session: &Session, link: Link, queue: &mut OutboundQueue) {
     let counters = link.counters(shared, session);
     let mut retried: Option<Gathered> = None;
     loop {
@@ -94,11 +68,7 @@ async fn write_until_gone(
                 None => return,
             },
         };
-        let mut stream = match shared
-            .control
-            .open(session.peer, link.protocol(shared))
-            .await
-        {
+        let mut stream = match shared.control.open(session.peer, link.protocol(shared)).await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(node = %session.node, ?link, %error, "stream not opened");
@@ -111,15 +81,9 @@ async fn write_until_gone(
         loop {
             match write_steadily(&mut stream, &gathered.wire).await {
                 Ok(()) => {
-                    counters
-                        .sent
-                        .iter()
-                        .for_each(|counter| counter.add(gathered.frames));
+                    counters.sent.iter().for_each(|counter| counter.add(gathered.frames));
                     if link == Link::Raft {
-                        shared
-                            .metrics
-                            .raft_bytes_sent
-                            .add_bytes(gathered.wire.len());
+                        shared.metrics.raft_bytes_sent.add_bytes(gathered.wire.len());
                     }
                 }
                 Err(error) => {
@@ -128,10 +92,7 @@ async fn write_until_gone(
                     if may_retry {
                         retried = Some(gathered);
                     } else {
-                        counters
-                            .dropped
-                            .iter()
-                            .for_each(|counter| counter.add(gathered.frames));
+                        counters.dropped.iter().for_each(|counter| counter.add(gathered.frames));
                     }
                     break;
                 }
@@ -165,16 +126,9 @@ async fn gather(queue: &mut OutboundQueue) -> Option<Gathered> {
             wire.put_slice(&frame);
             frames += 1;
         }
-        next = if wire.len() < WRITE_GATHER_BYTES {
-            queue.try_recv()
-        } else {
-            None
-        };
+        next = if wire.len() < WRITE_GATHER_BYTES { queue.try_recv() } else { None };
     }
-    Some(Gathered {
-        wire: wire.freeze(),
-        frames,
-    })
+    Some(Gathered { wire: wire.freeze(), frames })
 }
 
 /// Reads frames of an inbound stream into the peer's lane until the stream ends, a newer one replaces it, or the peer
@@ -210,21 +164,10 @@ pub(crate) async fn read_link(
                     shared.metrics.raft_bytes_received.add_bytes(length);
                     (Class::Raft, NetworkEvent::Raft { from, bytes })
                 }
-                Link::Transactions => (
-                    Class::Transactions,
-                    NetworkEvent::Transactions { from, bytes },
-                ),
+                Link::Transactions => (Class::Transactions, NetworkEvent::Transactions { from, bytes }),
             };
-            counters
-                .received
-                .iter()
-                .for_each(|counter| counter.increment());
-            if shared
-                .inbox
-                .send(class, &session.node, length, event)
-                .await
-                .is_err()
-            {
+            counters.received.iter().for_each(|counter| counter.increment());
+            if shared.inbox.send(class, &session.node, length, event).await.is_err() {
                 return;
             }
         }

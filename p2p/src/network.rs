@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 
 use futures::StreamExt;
+use galen_types::member::NodeRole;
 use galen_types::{Hash, NodeName};
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, NetworkBehaviour, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, ping};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,12 +29,11 @@ use crate::handshake::{HandshakeContext, Hello, Plane};
 use crate::identity::keypair_of;
 use crate::inbox::{Inbox, NetworkEvents};
 use crate::limits::{
-    BULK_IDLE_TIMEOUT, COMMANDS_MAX, GOSSIP_VERDICTS_MAX, NEGOTIATING_STREAMS_MAX, PING_INTERVAL,
-    PING_TIMEOUT,
+    BULK_IDLE_TIMEOUT, COMMANDS_MAX, GOSSIP_VERDICTS_MAX, NEGOTIATING_STREAMS_MAX, PING_INTERVAL, PING_TIMEOUT,
 };
 use crate::metrics::Metrics;
 use crate::protocol::Protocols;
-use crate::registry::{PeerRegistry, Role, SharedRegistry};
+use crate::registry::{PeerRegistry, SharedRegistry};
 use crate::shared::{BulkPort, ControlPort, Shared};
 use crate::streams::Streams;
 use crate::transport::transport;
@@ -52,7 +53,7 @@ pub struct NetworkConfig {
     /// Name of this node, as registered.
     pub node: NodeName,
     /// What this node does on the chain.
-    pub role: Role,
+    pub role: NodeRole,
     /// Version of the node's software, told to peers.
     pub software_version: String,
     /// The nodes registered now.
@@ -67,22 +68,14 @@ impl Network {
     ///
     /// # Errors
     /// [`StartError`] when the key is unusable or an address cannot be listened on.
-    pub async fn start(
-        config: NetworkConfig,
-    ) -> Result<(NetworkHandle, NetworkEvents), StartError> {
+    pub async fn start(config: NetworkConfig) -> Result<(NetworkHandle, NetworkEvents), StartError> {
         let keypair = keypair_of(&config.node_key)?;
         let metrics = Arc::new(Metrics::default());
         let registry = Arc::new(SharedRegistry::new(config.registry));
         let book = Arc::new(Book::default());
         let protocols = Protocols::new(&config.genesis);
         let topics = Topics::new(&protocols);
-        let gate = || {
-            Gate::new(
-                Arc::clone(&registry),
-                Arc::clone(&book),
-                Arc::clone(&metrics),
-            )
-        };
+        let gate = || Gate::new(Arc::clone(&registry), Arc::clone(&book), Arc::clone(&metrics));
         let incarnation = getrandom::u64().map_err(|error| StartError::Setup(error.to_string()))?;
         let context = |plane, bulk_port| {
             Arc::new(HandshakeContext {
@@ -90,7 +83,7 @@ impl Network {
                     genesis: config.genesis,
                     chain: config.chain.clone(),
                     node: config.node.to_string(),
-                    role: config.role.name().to_owned(),
+                    role: config.role,
                     software_version: config.software_version.clone(),
                     plane,
                     bulk_port,
@@ -102,27 +95,16 @@ impl Network {
             })
         };
 
-        let behaviour = BulkBehaviour {
-            gate: gate(),
-            streams: Streams::new(vec![protocols.file.clone()], false),
-        };
+        let behaviour = BulkBehaviour { gate: gate(), streams: Streams::new(vec![protocols.file.clone()], false) };
         let mut bulk_swarm = swarm_of(&keypair, context(Plane::Bulk, 0), behaviour)?;
         let bulk = listen(&mut bulk_swarm, config.bulk_listen, Plane::Bulk).await?;
         let bulk_port = bulk.first().map_or(0, SocketAddr::port);
 
-        let streams = vec![
-            protocols.raft.clone(),
-            protocols.transactions.clone(),
-            protocols.request.clone(),
-        ];
+        let streams = vec![protocols.raft.clone(), protocols.transactions.clone(), protocols.request.clone()];
         let behaviour = ControlBehaviour {
             gate: gate(),
             streams: Streams::new(streams, true),
-            ping: ping::Behaviour::new(
-                ping::Config::new()
-                    .with_interval(PING_INTERVAL)
-                    .with_timeout(PING_TIMEOUT),
-            ),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             gossip: gossip::behaviour(&keypair, &protocols, &topics).map_err(StartError::Setup)?,
         };
         let mut control_swarm = swarm_of(&keypair, context(Plane::Control, bulk_port), behaviour)?;
@@ -139,12 +121,8 @@ impl Network {
             protocols,
             inbox: Arc::clone(&inbox),
             sessions: RwLock::new(HashMap::new()),
-            control: ControlPort {
-                commands: control_commands,
-            },
-            bulk: BulkPort {
-                commands: bulk_commands,
-            },
+            control: ControlPort { commands: control_commands },
+            bulk: BulkPort { commands: bulk_commands },
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -157,18 +135,11 @@ impl Network {
             dialer: Dialer::default(),
             resolved: mpsc::channel(COMMANDS_MAX),
         };
-        let bulk_task = Bulk {
-            shared: Arc::clone(&shared),
-            swarm: bulk_swarm,
-            commands: bulk_receiver,
-            waiting: HashMap::new(),
-        };
+        let bulk_task =
+            Bulk { shared: Arc::clone(&shared), swarm: bulk_swarm, commands: bulk_receiver, waiting: HashMap::new() };
         shared.tasks.spawn(control_task.run());
         shared.tasks.spawn(bulk_task.run());
-        let handle = NetworkHandle {
-            shared,
-            listening: Arc::new(Listening { control, bulk }),
-        };
+        let handle = NetworkHandle { shared, listening: Arc::new(Listening { control, bulk }) };
         Ok((handle, NetworkEvents::new(inbox)))
     }
 }
@@ -178,17 +149,11 @@ fn swarm_of<B: NetworkBehaviour>(
     context: Arc<HandshakeContext>,
     behaviour: B,
 ) -> Result<Swarm<B>, StartError> {
-    let transport =
-        transport(keypair, context).map_err(|error| StartError::Setup(error.to_string()))?;
+    let transport = transport(keypair, context).map_err(|error| StartError::Setup(error.to_string()))?;
     let config = swarm::Config::with_tokio_executor()
         .with_idle_connection_timeout(BULK_IDLE_TIMEOUT)
         .with_max_negotiating_inbound_streams(NEGOTIATING_STREAMS_MAX);
-    Ok(Swarm::new(
-        transport,
-        behaviour,
-        keypair.public().to_peer_id(),
-        config,
-    ))
+    Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config))
 }
 
 /// Listens on all addresses and waits until each has its port.
@@ -207,32 +172,25 @@ async fn listen<B: NetworkBehaviour>(
         let Some(address) = resolved.pop() else {
             return Err(error(&"the address is not known"));
         };
+        if let (Some(ip), Some(port)) = (ip_of(&address), port_of(&address)) {
+            // libp2p lets two processes share a port, and the system would deal connections out between them. Binding
+            // it alone first finds that out.
+            TcpListener::bind(SocketAddr::new(ip, port)).await.map_err(|reason| error(&reason))?;
+        }
         let id = swarm.listen_on(address).map_err(|reason| error(&reason))?;
         loop {
             match swarm.select_next_some().await {
-                SwarmEvent::NewListenAddr {
-                    listener_id,
-                    address,
-                } if listener_id == id => {
+                SwarmEvent::NewListenAddr { listener_id, address } if listener_id == id => {
                     if let (Some(ip), Some(port)) = (ip_of(&address), port_of(&address)) {
                         listening.push(SocketAddr::new(ip, port));
                     }
                     break;
                 }
-                SwarmEvent::ListenerClosed {
-                    listener_id,
-                    reason,
-                    ..
-                } if listener_id == id => {
-                    let reason = reason
-                        .err()
-                        .map_or_else(|| "closed".to_owned(), |reason| reason.to_string());
+                SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == id => {
+                    let reason = reason.err().map_or_else(|| "closed".to_owned(), |reason| reason.to_string());
                     return Err(error(&reason));
                 }
-                SwarmEvent::ListenerError {
-                    listener_id,
-                    error: reason,
-                } if listener_id == id => {
+                SwarmEvent::ListenerError { listener_id, error: reason } if listener_id == id => {
                     return Err(error(&reason));
                 }
                 _ => {}
@@ -240,9 +198,7 @@ async fn listen<B: NetworkBehaviour>(
         }
     }
     if listening.is_empty() {
-        return Err(StartError::NoListenAddress {
-            plane: plane.name(),
-        });
+        return Err(StartError::NoListenAddress { plane: plane.name() });
     }
     Ok(listening)
 }

@@ -21,10 +21,7 @@ impl Refusal {
     /// A refusal; over-long parts are cut.
     #[must_use]
     pub fn new(code: &str, text: impl fmt::Display) -> Self {
-        Self {
-            code: printable(code, CODE_BYTES_MAX),
-            text: printable(&text.to_string(), TEXT_BYTES_MAX),
-        }
+        Self { code: printable(code, CODE_BYTES_MAX), text: printable(&text.to_string(), TEXT_BYTES_MAX) }
     }
 
     /// The stable code, at most [`CODE_BYTES_MAX`] bytes.
@@ -43,10 +40,7 @@ impl Refusal {
     pub(crate) fn read(bytes: &[u8]) -> Self {
         match Self::decode(bytes, REFUSAL_BYTES_MAX) {
             Ok(refusal) => refusal.cleaned(),
-            Err(_) => Self::new(
-                "malformed-refusal",
-                "the peer refused and its reason cannot be read",
-            ),
+            Err(_) => Self::new("malformed-refusal", "the peer refused and its reason cannot be read"),
         }
     }
 
@@ -65,13 +59,7 @@ impl fmt::Display for Refusal {
 /// At most `limit` bytes of the text, control characters replaced.
 pub(crate) fn printable(text: &str, limit: usize) -> String {
     let mut clean = String::new();
-    for character in text.chars().map(|character| {
-        if character.is_control() {
-            '?'
-        } else {
-            character
-        }
-    }) {
+    for character in text.chars().map(|character| if character.is_control() { '?' } else { character }) {
         if clean.len() + character.len_utf8() > limit {
             break;
         }
@@ -91,10 +79,7 @@ mod tests {
         assert_eq!(refusal.text().len(), TEXT_BYTES_MAX);
         assert_eq!(Refusal::read(&refusal.encode()), refusal);
 
-        let forged = Refusal {
-            code: "x".to_owned(),
-            text: "\u{1b}[2J".to_owned(),
-        };
+        let forged = Refusal { code: "x".to_owned(), text: "\u{1b}[2J".to_owned() };
         assert_eq!(Refusal::read(&forged.encode()).text(), "?[2J");
         assert_eq!(Refusal::read(&[0xff; 40]).code(), "malformed-refusal");
     }

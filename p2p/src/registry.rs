@@ -5,35 +5,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
 use galen_types::NodeName;
+use galen_types::member::{Node, NodeRole};
 use libp2p::{Multiaddr, PeerId};
 
-use crate::address::ip_of;
+use crate::address::{ip_of, parse_address};
 use crate::identity::{IdentityError, peer_id_of};
 use crate::limits::ADDRESSES_PER_PEER_MAX;
 use crate::sync::{read, write};
-
-/// What a node does on the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Orders, executes and signs.
-    Voter,
-    /// Follows.
-    Observer,
-    /// Follows and combines summaries.
-    Aggregator,
-}
-
-impl Role {
-    /// The role's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Voter => "voter",
-            Self::Observer => "observer",
-            Self::Aggregator => "aggregator",
-        }
-    }
-}
 
 /// One registered node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +21,7 @@ pub struct RegisteredPeer {
     /// Where its control port is reached; the first that answers is used. May be empty: then it must dial us.
     pub addresses: Vec<Multiaddr>,
     /// What it does on the chain.
-    pub role: Role,
+    pub role: NodeRole,
 }
 
 /// All registered nodes by name, this node included or not.
@@ -89,28 +67,52 @@ impl PeerRegistry {
     ///
     /// # Errors
     /// [`RegistryError`] when a key is no key, or two nodes share one.
-    pub fn new(
-        peers: impl IntoIterator<Item = (NodeName, RegisteredPeer)>,
-    ) -> Result<Self, RegistryError> {
+    pub fn new(peers: impl IntoIterator<Item = (NodeName, RegisteredPeer)>) -> Result<Self, RegistryError> {
         let mut registry = BTreeMap::new();
         let mut owners: HashMap<PeerId, NodeName> = HashMap::new();
         for (node, mut peer) in peers {
-            let id = peer_id_of(&peer.public_key).map_err(|source| RegistryError::Key {
-                node: node.clone(),
-                source,
-            })?;
+            let id =
+                peer_id_of(&peer.public_key).map_err(|source| RegistryError::Key { node: node.clone(), source })?;
             peer.addresses.truncate(ADDRESSES_PER_PEER_MAX);
             if let Some(first) = owners.insert(id, node.clone())
                 && first != node
             {
-                return Err(RegistryError::SharedKey {
-                    first,
-                    second: node,
-                });
+                return Err(RegistryError::SharedKey { first, second: node });
             }
             registry.insert(node, (id, peer));
         }
         Ok(Self { peers: registry })
+    }
+
+    /// The registry of the nodes that the chain has. What cannot be used on the network (a key that is no key, a key that
+    /// an earlier node has, an address that cannot be dialled) is left out and logged: one bad entry on the chain must
+    /// not cut off the others.
+    pub fn of_nodes<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
+        let mut registry = Self::default();
+        let mut keys = HashSet::new();
+        for node in nodes {
+            let public_key = *node.key.as_bytes();
+            let id = match peer_id_of(&public_key) {
+                Ok(id) if keys.insert(id) => id,
+                Ok(_) => {
+                    tracing::warn!(node = %node.name, code = "node-key-shared", "left out: another node has the same key");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(node = %node.name, code = error.code(), "left out: {error}");
+                    continue;
+                }
+            };
+            let addresses = match parse_address(node.address.as_str()) {
+                Ok(address) => vec![address],
+                Err(error) => {
+                    tracing::warn!(node = %node.name, code = error.code(), "cannot be dialled: {error}");
+                    Vec::new()
+                }
+            };
+            registry.peers.insert(node.name.clone(), (id, RegisteredPeer { public_key, addresses, role: node.role }));
+        }
+        registry
     }
 
     /// The nodes, in the order of their names.
@@ -139,19 +141,9 @@ pub(crate) struct Index {
 
 impl Index {
     fn new(registry: PeerRegistry) -> Self {
-        let names = registry
-            .iter()
-            .map(|(node, id, _)| (*id, node.clone()))
-            .collect();
-        let addresses = registry
-            .iter()
-            .flat_map(|(_, _, peer)| peer.addresses.iter().filter_map(ip_of))
-            .collect();
-        Self {
-            registry,
-            names,
-            addresses,
-        }
+        let names = registry.iter().map(|(node, id, _)| (*id, node.clone())).collect();
+        let addresses = registry.iter().flat_map(|(_, _, peer)| peer.addresses.iter().filter_map(ip_of)).collect();
+        Self { registry, names, addresses }
     }
 
     /// The node with this key.
@@ -167,9 +159,7 @@ impl Index {
 
 impl SharedRegistry {
     pub(crate) fn new(registry: PeerRegistry) -> Self {
-        Self {
-            current: RwLock::new(Arc::new(Index::new(registry))),
-        }
+        Self { current: RwLock::new(Arc::new(Index::new(registry))) }
     }
 
     pub(crate) fn current(&self) -> Arc<Index> {
@@ -190,6 +180,7 @@ impl SharedRegistry {
 mod tests {
     use super::*;
     use crate::identity::keypair_of;
+    use galen_types::PublicKey;
     use zeroize::Zeroizing;
 
     fn peer(seed: u8) -> RegisteredPeer {
@@ -197,22 +188,37 @@ mod tests {
         RegisteredPeer {
             public_key: pair.public().try_into_ed25519().unwrap().to_bytes(),
             addresses: vec![],
-            role: Role::Voter,
+            role: NodeRole::Voter,
         }
     }
 
     #[test]
     fn two_names_may_not_share_a_key() {
-        let names: [NodeName; 2] = [
-            "node-1.harlem".parse().unwrap(),
-            "node-1.kentucky".parse().unwrap(),
-        ];
-        let error = PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(1))])
-            .unwrap_err();
+        let names: [NodeName; 2] = ["node-1.harlem".parse().unwrap(), "node-1.kentucky".parse().unwrap()];
+        let error = PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(1))]).unwrap_err();
         assert_eq!(error.code(), "node-key-shared");
-        assert!(
-            PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(2))]).is_ok()
-        );
+        assert!(PeerRegistry::new([(names[0].clone(), peer(1)), (names[1].clone(), peer(2))]).is_ok());
+    }
+
+    #[test]
+    fn one_bad_entry_on_the_chain_does_not_cut_off_the_others() {
+        let node = |name: &str, key: [u8; 32], address: &str| Node {
+            name: name.parse().unwrap(),
+            key: PublicKey::Ed25519(key),
+            role: NodeRole::Voter,
+            raft_id: 1,
+            address: address.parse().unwrap(),
+        };
+        let no_key = (0..=255).map(|byte| [byte; 32]).find(|key| peer_id_of(key).is_err()).unwrap();
+        let nodes = [
+            node("node-1.harlem", peer(1).public_key, "/ip4/10.0.0.1/tcp/7101"),
+            node("node-1.hennepin", peer(1).public_key, "/ip4/10.0.0.2/tcp/7101"),
+            node("node-1.kentucky", no_key, "/ip4/10.0.0.3/tcp/7101"),
+            node("node-1.mississippi", peer(4).public_key, "/memory/1"),
+        ];
+        let registry = PeerRegistry::of_nodes(&nodes);
+        let usable: Vec<_> = registry.iter().map(|(name, _, peer)| (name.to_string(), peer.addresses.len())).collect();
+        assert_eq!(usable, [("node-1.harlem".to_owned(), 1), ("node-1.mississippi".to_owned(), 0)]);
     }
 
     #[test]
@@ -220,9 +226,6 @@ mod tests {
         let mut many = peer(1);
         many.addresses = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); 100];
         let registry = PeerRegistry::new([("node-1.harlem".parse().unwrap(), many)]).unwrap();
-        assert_eq!(
-            registry.iter().next().unwrap().2.addresses.len(),
-            ADDRESSES_PER_PEER_MAX
-        );
+        assert_eq!(registry.iter().next().unwrap().2.addresses.len(), ADDRESSES_PER_PEER_MAX);
     }
 }

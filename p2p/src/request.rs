@@ -23,8 +23,7 @@ use crate::event::NetworkEvent;
 use crate::frame::{FrameError, length_prefix, read_body, write_steadily};
 use crate::inbox::Class;
 use crate::limits::{
-    REQUEST_BYTES_MAX, REQUEST_DEADLINE_MAX, REQUESTS_PER_PEER_MAX, RESPONSE_WRITE_GRACE,
-    response_bytes_max,
+    REQUEST_BYTES_MAX, REQUEST_DEADLINE_MAX, REQUESTS_PER_PEER_MAX, RESPONSE_WRITE_GRACE, response_bytes_max,
 };
 use crate::refusal::{REFUSAL_BYTES_MAX, Refusal};
 use crate::session::Session;
@@ -67,19 +66,11 @@ pub(crate) async fn request(
     deadline: Duration,
 ) -> Result<Bytes, RequestError> {
     if body.len() > REQUEST_BYTES_MAX {
-        return Err(RequestError::TooLarge {
-            length: body.len(),
-            limit: REQUEST_BYTES_MAX,
-        });
+        return Err(RequestError::TooLarge { length: body.len(), limit: REQUEST_BYTES_MAX });
     }
-    let session = shared
-        .session(node)
-        .ok_or_else(|| RequestError::NotConnected(node.clone()))?;
+    let session = shared.session(node).ok_or_else(|| RequestError::NotConnected(node.clone()))?;
     let Ok(_permit) = session.requests_out.try_acquire() else {
-        return Err(RequestError::Busy {
-            node: node.clone(),
-            limit: REQUESTS_PER_PEER_MAX,
-        });
+        return Err(RequestError::Busy { node: node.clone(), limit: REQUESTS_PER_PEER_MAX });
     };
     shared.metrics.requests_sent.increment();
     session.metrics.requests_sent.increment();
@@ -102,12 +93,7 @@ pub(crate) async fn request(
     outcome
 }
 
-async fn exchange(
-    stream: Stream,
-    kind: u16,
-    body: &[u8],
-    deadline: Duration,
-) -> Result<Bytes, RequestError> {
+async fn exchange(stream: Stream, kind: u16, body: &[u8], deadline: Duration) -> Result<Bytes, RequestError> {
     let (mut reader, mut writer) = stream.split();
     let write = async {
         let mut head = [0; 10];
@@ -123,15 +109,8 @@ async fn exchange(
         let mut head = [0; 5];
         reader.read_exact(&mut head).await?;
         let [status, length @ ..] = head;
-        let limit = if status == ANSWER {
-            response_bytes_max(kind)
-        } else {
-            REFUSAL_BYTES_MAX
-        };
-        Ok::<_, FrameError>((
-            status,
-            read_body(&mut reader, u32::from_le_bytes(length), limit).await?,
-        ))
+        let limit = if status == ANSWER { response_bytes_max(kind) } else { REFUSAL_BYTES_MAX };
+        Ok::<_, FrameError>((status, read_body(&mut reader, u32::from_le_bytes(length), limit).await?))
     };
     // A peer that refuses may close before it has read everything, so a failed write does not count if an answer comes.
     let (_, answer) = futures::join!(write, read);
@@ -148,10 +127,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, session: Arc<Session>, mut stream
     let outcome = match Arc::clone(&session.requests_in).try_acquire_owned() {
         Err(_) => {
             shared.metrics.requests_refused.increment();
-            Err(Refusal::new(
-                "busy",
-                format_args!("{REQUESTS_PER_PEER_MAX} of your requests are in progress here"),
-            ))
+            Err(Refusal::new("busy", format_args!("{REQUESTS_PER_PEER_MAX} of your requests are in progress here")))
         }
         Ok(permit) => {
             let outcome = answer_of(&shared, &session, &mut stream).await;
@@ -178,9 +154,7 @@ async fn write_response(stream: &mut Stream, status: u8, body: &[u8]) {
         let mut sink = [0; 1024];
         let mut left = REQUEST_BYTES_MAX;
         while let count @ 1.. = stream.read(&mut sink).await? {
-            left = left
-                .checked_sub(count)
-                .ok_or(std::io::ErrorKind::InvalidData)?;
+            left = left.checked_sub(count).ok_or(std::io::ErrorKind::InvalidData)?;
         }
         Ok::<_, std::io::Error>(())
     };
@@ -189,17 +163,12 @@ async fn write_response(stream: &mut Stream, status: u8, body: &[u8]) {
     }
 }
 
-async fn answer_of(
-    shared: &Shared,
-    session: &Session,
-    stream: &mut Stream,
-) -> Result<Bytes, Refusal> {
+async fn answer_of(shared: &Shared, session: &Session, stream: &mut Stream) -> Result<Bytes, Refusal> {
     let refuse = |code: &str, text: &dyn std::fmt::Display| {
         shared.metrics.requests_refused.increment();
         Refusal::new(code, text)
     };
-    let (kind, milliseconds, body) = match timeout(REQUEST_DEADLINE_MAX, read_request(stream)).await
-    {
+    let (kind, milliseconds, body) = match timeout(REQUEST_DEADLINE_MAX, read_request(stream)).await {
         Ok(Ok(request)) => request,
         Ok(Err(error @ FrameError::Oversize { .. })) => {
             shared.metrics.frames_oversize.increment();
@@ -208,25 +177,15 @@ async fn answer_of(
         Ok(Err(error)) => return Err(refuse("request-malformed", &error)),
         Err(_) => return Err(refuse("deadline", &"the request did not arrive in time")),
     };
-    let deadline =
-        Instant::now() + Duration::from_millis(milliseconds.into()).min(REQUEST_DEADLINE_MAX);
+    let deadline = Instant::now() + Duration::from_millis(milliseconds.into()).min(REQUEST_DEADLINE_MAX);
     let (sender, receiver) = oneshot::channel();
     let length = body.len();
-    let event = NetworkEvent::Request {
-        from: session.node.clone(),
-        kind,
-        bytes: body,
-        deadline,
-        reply: Responder { sender },
-    };
+    let event =
+        NetworkEvent::Request { from: session.node.clone(), kind, bytes: body, deadline, reply: Responder { sender } };
     shared.metrics.requests_received.increment();
     session.metrics.requests_received.increment();
     let answered = async {
-        match shared
-            .inbox
-            .send(Class::Request, &session.node, length, event)
-            .await
-        {
+        match shared.inbox.send(Class::Request, &session.node, length, event).await {
             Ok(()) => receiver.await.map_err(|_| unanswered()),
             Err(_) => Err(unanswered()),
         }
@@ -238,10 +197,7 @@ async fn answer_of(
     if answer.len() > limit {
         return Err(Refusal::new(
             "response-oversize",
-            format_args!(
-                "the answer has {} bytes, {limit} are allowed; ask for less at once",
-                answer.len()
-            ),
+            format_args!("the answer has {} bytes, {limit} are allowed; ask for less at once", answer.len()),
         ));
     }
     Ok(answer)
@@ -256,9 +212,5 @@ async fn read_request(stream: &mut Stream) -> Result<(u16, u32, Bytes), FrameErr
     stream.read_exact(&mut head).await?;
     let [k0, k1, d0, d1, d2, d3, length @ ..] = head;
     let body = read_body(stream, u32::from_le_bytes(length), REQUEST_BYTES_MAX).await?;
-    Ok((
-        u16::from_le_bytes([k0, k1]),
-        u32::from_le_bytes([d0, d1, d2, d3]),
-        body,
-    ))
+    Ok((u16::from_le_bytes([k0, k1]), u32::from_le_bytes([d0, d1, d2, d3]), body))
 }

@@ -10,9 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{
-    FILES_PER_PEER_MAX, OUTBOUND_BYTES_MAX, OUTBOUND_FRAMES_MAX, REQUESTS_PER_PEER_MAX,
-};
+use crate::limits::{FILES_PER_PEER_MAX, OUTBOUND_BYTES_MAX, OUTBOUND_FRAMES_MAX, REQUESTS_PER_PEER_MAX};
 use crate::metrics::{Counter, PeerMetrics};
 use crate::sync::lock;
 
@@ -97,10 +95,7 @@ impl Session {
     }
 
     pub(crate) fn set_rtt(&self, rtt: Duration) {
-        self.rtt_us.store(
-            u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1),
-            Ordering::Relaxed,
-        );
+        self.rtt_us.store(u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
@@ -134,13 +129,7 @@ impl Outbound {
     fn new() -> (Self, OutboundQueue) {
         let (sender, receiver) = mpsc::channel(OUTBOUND_FRAMES_MAX);
         let bytes = Arc::new(AtomicUsize::new(0));
-        (
-            Self {
-                sender,
-                bytes: Arc::clone(&bytes),
-            },
-            OutboundQueue { receiver, bytes },
-        )
+        (Self { sender, bytes: Arc::clone(&bytes) }, OutboundQueue { receiver, bytes })
     }
 
     pub(crate) fn push(&self, frame: Bytes) -> Result<(), Refused> {

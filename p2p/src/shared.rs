@@ -64,10 +64,7 @@ impl Shared {
         if let Some((_, registered)) = self.registry.current().registry.get(&session.node) {
             addresses.extend(registered.addresses.iter().cloned());
         }
-        let mut bulk: Vec<_> = addresses
-            .iter()
-            .filter_map(|address| with_port(address, facts.bulk_port))
-            .collect();
+        let mut bulk: Vec<_> = addresses.iter().filter_map(|address| with_port(address, facts.bulk_port)).collect();
         bulk.sort();
         bulk.dedup();
         bulk
@@ -81,22 +78,9 @@ pub(crate) struct ControlPort {
 }
 
 impl ControlPort {
-    pub(crate) async fn open(
-        &self,
-        peer: PeerId,
-        protocol: StreamProtocol,
-    ) -> Result<Stream, OpenError> {
+    pub(crate) async fn open(&self, peer: PeerId, protocol: StreamProtocol) -> Result<Stream, OpenError> {
         let (reply, outcome) = oneshot::channel();
-        open(
-            &self.commands,
-            ControlCommand::Open {
-                peer,
-                protocol,
-                reply,
-            },
-            outcome,
-        )
-        .await
+        open(&self.commands, ControlCommand::Open { peer, protocol, reply }, outcome).await
     }
 }
 
@@ -115,17 +99,7 @@ impl BulkPort {
         protocol: StreamProtocol,
     ) -> Result<Stream, OpenError> {
         let (reply, outcome) = oneshot::channel();
-        open(
-            &self.commands,
-            BulkCommand::Open {
-                peer,
-                addresses,
-                protocol,
-                reply,
-            },
-            outcome,
-        )
-        .await
+        open(&self.commands, BulkCommand::Open { peer, addresses, protocol, reply }, outcome).await
     }
 }
 
@@ -135,14 +109,9 @@ async fn open<C>(
     outcome: oneshot::Receiver<Result<Stream, OpenError>>,
 ) -> Result<Stream, OpenError> {
     let open = async {
-        commands
-            .send(command)
-            .await
-            .map_err(|_| OpenError::NotConnected)?;
+        commands.send(command).await.map_err(|_| OpenError::NotConnected)?;
         // The sender is dropped when the connection ends before the stream is open.
         outcome.await.unwrap_or(Err(OpenError::NotConnected))
     };
-    timeout(STREAM_OPEN_TIMEOUT, open)
-        .await
-        .unwrap_or(Err(OpenError::Slow))
+    timeout(STREAM_OPEN_TIMEOUT, open).await.unwrap_or(Err(OpenError::Slow))
 }

@@ -7,9 +7,7 @@ use futures::{AsyncRead, AsyncWrite, FutureExt};
 use libp2p::core::ConnectedPoint;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
-use libp2p::core::upgrade::{
-    InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version,
-};
+use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version};
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId, Transport, noise, tcp, yamux};
 
@@ -23,11 +21,7 @@ pub(crate) fn transport(
     context: Arc<HandshakeContext>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
     // A consensus message must not wait for Nagle's algorithm.
-    let tcp = tcp::tokio::Transport::new(
-        tcp::Config::new()
-            .nodelay(true)
-            .listen_backlog(LISTEN_BACKLOG),
-    );
+    let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true).listen_backlog(LISTEN_BACKLOG));
     Ok(tcp
         .upgrade(Version::V1)
         .authenticate(noise::Config::new(keypair)?)
@@ -76,9 +70,7 @@ where
 
     fn upgrade_inbound(self, mut stream: C, _: Self::Info) -> Self::Future {
         async move {
-            self.context
-                .run(&mut stream, self.peer, &self.remote)
-                .await?;
+            self.context.run(&mut stream, self.peer, &self.remote).await?;
             Ok(yamux_config().upgrade_inbound(stream, YAMUX).await?)
         }
         .boxed()
@@ -95,9 +87,7 @@ where
 
     fn upgrade_outbound(self, mut stream: C, _: Self::Info) -> Self::Future {
         async move {
-            self.context
-                .run(&mut stream, self.peer, &self.remote)
-                .await?;
+            self.context.run(&mut stream, self.peer, &self.remote).await?;
             Ok(yamux_config().upgrade_outbound(stream, YAMUX).await?)
         }
         .boxed()

@@ -11,14 +11,7 @@ fn peer(seed: u8) -> (PeerId, RegisteredPeer) {
     let pair = keypair_of(&Zeroizing::new([seed; 32])).unwrap().public();
     let id = pair.to_peer_id();
     let public_key = pair.try_into_ed25519().unwrap().to_bytes();
-    (
-        id,
-        RegisteredPeer {
-            public_key,
-            addresses: vec![],
-            role: Role::Voter,
-        },
-    )
+    (id, RegisteredPeer { public_key, addresses: vec![], role: NodeRole::Voter })
 }
 
 fn name(text: &str) -> NodeName {
@@ -27,17 +20,14 @@ fn name(text: &str) -> NodeName {
 
 /// A node `node-1.MEMBER` that knows both nodes of these tests.
 fn context(member: &str) -> HandshakeContext {
-    let registry = PeerRegistry::new([
-        (name("node-1.harlem"), peer(1).1),
-        (name("node-1.kentucky"), peer(2).1),
-    ])
-    .unwrap();
+    let registry =
+        PeerRegistry::new([(name("node-1.harlem"), peer(1).1), (name("node-1.kentucky"), peer(2).1)]).unwrap();
     HandshakeContext {
         hello: Hello {
             genesis: Hash([9; 32]),
             chain: "main".to_owned(),
             node: format!("node-1.{member}"),
-            role: "voter".to_owned(),
+            role: NodeRole::Voter,
             software_version: "0.1.0".to_owned(),
             plane: Plane::Control,
             bulk_port: 7,
@@ -50,17 +40,12 @@ fn context(member: &str) -> HandshakeContext {
 }
 
 /// Runs both ends over a pipe; the first is harlem's.
-async fn meet(
-    harlem: &HandshakeContext,
-    kentucky: &HandshakeContext,
-) -> [Result<(), HandshakeError>; 2] {
+async fn meet(harlem: &HandshakeContext, kentucky: &HandshakeContext) -> [Result<(), HandshakeError>; 2] {
     let (here, there) = tokio::io::duplex(64 * 1024);
     let (mut here, mut there) = (here.compat(), there.compat());
     let address = "/ip4/10.0.0.1/tcp/1".parse().unwrap();
-    let (first, second) = tokio::join!(
-        harlem.run(&mut here, peer(2).0, &address),
-        kentucky.run(&mut there, peer(1).0, &address)
-    );
+    let (first, second) =
+        tokio::join!(harlem.run(&mut here, peer(2).0, &address), kentucky.run(&mut there, peer(1).0, &address));
     [first, second]
 }
 
@@ -73,10 +58,20 @@ async fn equal_chains_accept_each_other_and_remember_the_facts() {
     let (harlem, kentucky) = (context("harlem"), context("kentucky"));
     assert_eq!(codes(meet(&harlem, &kentucky).await), ["ok", "ok"]);
     let facts = harlem.book.facts(&peer(2).0).unwrap();
-    assert_eq!(
-        (facts.bulk_port, facts.software_version.as_str()),
-        (7, "0.1.0")
-    );
+    assert_eq!((facts.bulk_port, facts.software_version.as_str()), (7, "0.1.0"));
+}
+
+#[tokio::test]
+async fn a_bulk_handshake_does_not_change_what_the_control_plane_said() {
+    let (harlem, kentucky) = (context("harlem"), context("kentucky"));
+    assert_eq!(codes(meet(&harlem, &kentucky).await), ["ok", "ok"]);
+    let bulk = |context: HandshakeContext| HandshakeContext {
+        hello: Hello { plane: Plane::Bulk, bulk_port: 0, ..context.hello },
+        ..context
+    };
+    let (harlem, kentucky) = (bulk(harlem), bulk(kentucky));
+    assert_eq!(codes(meet(&harlem, &kentucky).await), ["ok", "ok"]);
+    assert_eq!(harlem.book.facts(&peer(2).0).unwrap().bulk_port, 7);
 }
 
 #[tokio::test]
@@ -86,17 +81,16 @@ async fn each_mismatch_has_its_own_reason_on_both_sides() {
         (|hello| hello.genesis = Hash([8; 32]), "wrong-genesis"),
         (|hello| hello.chain = "other".to_owned(), "wrong-chain"),
         (|hello| hello.plane = Plane::Bulk, "wrong-plane"),
-        (
-            |hello| hello.node = "node-9.kentucky".to_owned(),
-            "wrong-name",
-        ),
+        (|hello| hello.node = "node-9.kentucky".to_owned(), "wrong-name"),
     ];
     for (change, code) in changes {
         let (harlem, mut kentucky) = (context("harlem"), context("kentucky"));
         change(&mut kentucky.hello);
         assert_eq!(codes(meet(&harlem, &kentucky).await), [code, code]);
         assert_eq!(harlem.book.refusal(&peer(2).0).unwrap().code(), code);
-        assert_eq!(kentucky.book.refusal(&peer(1).0).unwrap().code(), code);
+        if kentucky.hello.plane == Plane::Control {
+            assert_eq!(kentucky.book.refusal(&peer(1).0).unwrap().code(), code);
+        }
     }
 }
 
@@ -105,28 +99,15 @@ async fn a_wrong_genesis_is_reported_from_each_side_s_view() {
     let (harlem, mut kentucky) = (context("harlem"), context("kentucky"));
     kentucky.hello.genesis = Hash([8; 32]);
     let [first, second] = meet(&harlem, &kentucky).await;
-    assert!(
-        first
-            .unwrap_err()
-            .to_string()
-            .starts_with(&format!("wrong genesis: theirs {}", "08".repeat(32)))
-    );
-    assert!(
-        second
-            .unwrap_err()
-            .to_string()
-            .starts_with(&format!("wrong genesis: theirs {}", "09".repeat(32)))
-    );
+    assert!(first.unwrap_err().to_string().starts_with(&format!("wrong genesis: theirs {}", "08".repeat(32))));
+    assert!(second.unwrap_err().to_string().starts_with(&format!("wrong genesis: theirs {}", "09".repeat(32))));
 }
 
 #[tokio::test]
 async fn a_stranger_is_told_so_and_nothing_else() {
     let (harlem, kentucky) = (context("harlem"), context("kentucky"));
     harlem.registry.replace(PeerRegistry::default());
-    assert_eq!(
-        codes(meet(&harlem, &kentucky).await),
-        ["not-registered", "not-registered"]
-    );
+    assert_eq!(codes(meet(&harlem, &kentucky).await), ["not-registered", "not-registered"]);
     assert_eq!(harlem.metrics.snapshot().refused_not_registered, 1);
 }
 
@@ -158,10 +139,7 @@ async fn another_protocol_version_is_named_whatever_follows_it() {
     let mut bytes = 12_u32.to_le_bytes().to_vec();
     bytes.extend(2_u32.to_le_bytes());
     bytes.extend([0xff; 8]);
-    assert!(matches!(
-        against_bytes(&bytes).await,
-        HandshakeError::ProtocolVersion { theirs: 2, ours: 1 }
-    ));
+    assert!(matches!(against_bytes(&bytes).await, HandshakeError::ProtocolVersion { theirs: 2, ours: 1 }));
 }
 
 #[tokio::test]
@@ -171,11 +149,7 @@ async fn malformed_openings_are_errors() {
     garbage.extend(PROTOCOL_VERSION.to_le_bytes());
     garbage.extend([0xee; 20]);
     for bytes in [huge, garbage, vec![1, 0, 0, 0, 5], vec![0, 0, 0, 0]] {
-        assert_eq!(
-            against_bytes(&bytes).await.code(),
-            "handshake-malformed",
-            "{bytes:?}"
-        );
+        assert_eq!(against_bytes(&bytes).await.code(), "handshake-malformed", "{bytes:?}");
     }
     assert_eq!(against_bytes(&[]).await.code(), "handshake-broken");
 }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use libp2p::StreamProtocol;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p::swarm::handler::{
-    ConnectionEvent, ConnectionHandler, ConnectionHandlerEvent, DialUpgradeError,
-    FullyNegotiatedInbound, FullyNegotiatedOutbound,
+    ConnectionEvent, ConnectionHandler, ConnectionHandlerEvent, DialUpgradeError, FullyNegotiatedInbound,
+    FullyNegotiatedOutbound,
 };
 use libp2p::swarm::{Stream, StreamUpgradeError, SubstreamProtocol};
 
@@ -34,12 +34,7 @@ pub(crate) struct Handler {
 
 impl Handler {
     pub(super) fn new(protocols: Vec<StreamProtocol>, keep_alive: bool) -> Self {
-        Self {
-            protocols,
-            keep_alive,
-            to_open: VecDeque::new(),
-            accepted: VecDeque::new(),
-        }
+        Self { protocols, keep_alive, to_open: VecDeque::new(), accepted: VecDeque::new() }
     }
 }
 
@@ -52,8 +47,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = OpenReply;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Upgrade, ()> {
-        SubstreamProtocol::new(Upgrade(self.protocols.clone()), ())
-            .with_timeout(STREAM_OPEN_TIMEOUT)
+        SubstreamProtocol::new(Upgrade(self.protocols.clone()), ()).with_timeout(STREAM_OPEN_TIMEOUT)
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -76,8 +70,7 @@ impl ConnectionHandler for Handler {
                 continue;
             }
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
-                protocol: SubstreamProtocol::new(Upgrade(vec![protocol]), reply)
-                    .with_timeout(STREAM_OPEN_TIMEOUT),
+                protocol: SubstreamProtocol::new(Upgrade(vec![protocol]), reply).with_timeout(STREAM_OPEN_TIMEOUT),
             });
         }
         // Woken by the connection after each command and each negotiated stream.
@@ -86,15 +79,10 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Upgrade, Upgrade, (), OpenReply>) {
         match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
-                protocol, ..
-            }) => {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
                 self.accepted.push_back(protocol);
             }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
-                protocol: (_, stream),
-                info,
-            }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: (_, stream), info }) => {
                 let _ = info.send(Ok(stream));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => {

@@ -12,8 +12,8 @@ use libp2p::core::transport::PortUse;
 use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::swarm::behaviour::{ConnectionClosed, ConnectionEstablished};
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, Stream, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm,
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, Stream, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
 };
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::oneshot;
@@ -41,19 +41,11 @@ pub(crate) type OpenReply = oneshot::Sender<Result<Stream, OpenError>>;
 #[derive(Debug)]
 pub(crate) enum StreamsEvent {
     /// A connection stands; its handshake is done.
-    Established {
-        peer: PeerId,
-        remote: Multiaddr,
-        first: bool,
-    },
+    Established { peer: PeerId, remote: Multiaddr },
     /// A connection ended.
     Closed { peer: PeerId, last: bool },
     /// A peer opened a stream.
-    Inbound {
-        peer: PeerId,
-        protocol: StreamProtocol,
-        stream: Stream,
-    },
+    Inbound { peer: PeerId, protocol: StreamProtocol, stream: Stream },
 }
 
 /// See the module's description.
@@ -68,22 +60,12 @@ pub(crate) struct Streams {
 impl Streams {
     /// Accepts streams of these protocols. With `keep_alive`, connections stay open without streams.
     pub(crate) fn new(protocols: Vec<StreamProtocol>, keep_alive: bool) -> Self {
-        Self {
-            protocols,
-            keep_alive,
-            connections: HashMap::new(),
-            queue: VecDeque::new(),
-            waker: None,
-        }
+        Self { protocols, keep_alive, connections: HashMap::new(), queue: VecDeque::new(), waker: None }
     }
 
     /// Opens a stream on the newest connection of the peer; the outcome goes to `reply`.
     pub(crate) fn open(&mut self, peer: PeerId, protocol: StreamProtocol, reply: OpenReply) {
-        let Some(connection) = self
-            .connections
-            .get(&peer)
-            .and_then(|connections| connections.last())
-        else {
+        let Some(connection) = self.connections.get(&peer).and_then(|connections| connections.last()) else {
             let _ = reply.send(Err(OpenError::NotConnected));
             return;
         };
@@ -137,34 +119,14 @@ impl NetworkBehaviour for Streams {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished {
-                peer_id,
-                connection_id,
-                endpoint,
-                ..
-            }) => {
-                let connections = self.connections.entry(peer_id).or_default();
-                let first = connections.is_empty();
-                connections.push(connection_id);
-                let (ConnectedPoint::Dialer {
-                    address: remote, ..
-                }
-                | ConnectedPoint::Listener {
-                    send_back_addr: remote,
-                    ..
-                }) = endpoint;
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
+                self.connections.entry(peer_id).or_default().push(connection_id);
+                let (ConnectedPoint::Dialer { address: remote, .. }
+                | ConnectedPoint::Listener { send_back_addr: remote, .. }) = endpoint;
                 let remote = remote.clone();
-                self.push(ToSwarm::GenerateEvent(StreamsEvent::Established {
-                    peer: peer_id,
-                    remote,
-                    first,
-                }));
+                self.push(ToSwarm::GenerateEvent(StreamsEvent::Established { peer: peer_id, remote }));
             }
-            FromSwarm::ConnectionClosed(ConnectionClosed {
-                peer_id,
-                connection_id,
-                ..
-            }) => {
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 let Some(connections) = self.connections.get_mut(&peer_id) else {
                     return;
                 };
@@ -173,33 +135,18 @@ impl NetworkBehaviour for Streams {
                 if last {
                     self.connections.remove(&peer_id);
                 }
-                self.push(ToSwarm::GenerateEvent(StreamsEvent::Closed {
-                    peer: peer_id,
-                    last,
-                }));
+                self.push(ToSwarm::GenerateEvent(StreamsEvent::Closed { peer: peer_id, last }));
             }
             _ => {}
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
         let (protocol, stream) = event;
-        self.push(ToSwarm::GenerateEvent(StreamsEvent::Inbound {
-            peer,
-            protocol,
-            stream,
-        }));
+        self.push(ToSwarm::GenerateEvent(StreamsEvent::Inbound { peer, protocol, stream }));
     }
 
-    fn poll(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         if let Some(event) = self.queue.pop_front() {
             return Poll::Ready(event);
         }
