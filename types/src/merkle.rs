@@ -123,6 +123,11 @@ impl MountainRange {
         self.length
     }
 
+    /// The roots of the perfect trees, the largest first.
+    pub fn peaks(&self) -> &[Hash] {
+        &self.peaks
+    }
+
     /// The root: the length and all peaks.
     pub fn root(&self) -> Hash {
         let mut hasher = Context::HistoryPeaks.hasher();
