@@ -21,6 +21,10 @@ text_enum! {
 }
 
 /// One rule of an access contract. An empty list says nothing about its dimension: every value matches.
+///
+/// Columns are a dimension of `compute` and `download`, statistics of `compute` only. A rule that lists values of a
+/// dimension which the action does not have is about other actions: a deny does not match, a permit only if it names the
+/// action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {

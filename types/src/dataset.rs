@@ -99,7 +99,7 @@ pub struct Dataset {
     pub name: DatasetName,
     /// The newest version's number.
     pub latest: u32,
-    /// Whether any version can be used.
+    /// Withdrawn: as a whole, for good; versions withdrawn one by one leave it active, and another can follow.
     pub state: VersionState,
     /// Block time of the first publication.
     pub created: Timestamp,

@@ -1,0 +1,23 @@
+//! Ids of recorded transactions that could still be sent again. They are part of the state, so that a replay is refused
+//! on every node and after every restart; an id is dropped once its transaction has expired.
+
+use crate::execute::{BlockContext, Writes};
+use crate::keys;
+use crate::state::{StateError, StateRead};
+
+/// Deletes at most `limit` ids that expired before this block's time, the oldest first. The same whether the state is
+/// the parent's or already holds this block's writes, since what this block records is valid until its time or later.
+///
+/// # Errors
+/// [`StateError`] when the state cannot be read.
+pub fn prune_live_ids(state: &dyn StateRead, block: &BlockContext, limit: usize) -> Result<Writes, StateError> {
+    let mut deletions = Writes::new();
+    for (key, _) in state.scan(keys::live_ids().as_bytes(), None, limit)? {
+        let expired = keys::live_id_valid_until(&key).is_some_and(|valid_until| valid_until < block.time);
+        if !expired {
+            break;
+        }
+        deletions.insert(key, None);
+    }
+    Ok(deletions)
+}

@@ -1,0 +1,4 @@
+//! Members' affairs: their accounts, and the proposals that members vote on.
+
+pub(crate) mod accounts;
+pub(crate) mod proposals;
