@@ -10,9 +10,7 @@
 use raft::eraftpb::{ConfChangeV2, EntryType, Message, MessageType};
 
 use crate::core::Role;
-use crate::limits::{
-    ENTRY_BYTES_MAX, NUMBER_MAX, READ_CONTEXT_BYTES_MAX, READS_PENDING_MAX, TERM_LEAD_MAX,
-};
+use crate::limits::{ENTRY_BYTES_MAX, NUMBER_MAX, READ_CONTEXT_BYTES_MAX, READS_PENDING_MAX, TERM_LEAD_MAX};
 use crate::membership::{Membership, MembershipError};
 use crate::reader::DecodeError;
 use crate::types::RaftId;
@@ -203,11 +201,7 @@ pub(crate) struct View<'a> {
 
 /// Decodes and checks a message. What it lets through, raft 0.7.0 handles without a panic, except that a snapshot must
 /// not be stepped before the core has seen to it.
-pub(crate) fn check(
-    view: &View<'_>,
-    authenticated: RaftId,
-    bytes: bytes::Bytes,
-) -> Result<Message, Refusal> {
+pub(crate) fn check(view: &View<'_>, authenticated: RaftId, bytes: bytes::Bytes) -> Result<Message, Refusal> {
     let message = wire::decode(bytes).map_err(Refusal::Malformed)?;
     sender(view, authenticated, &message)?;
     numbers(&message)?;
@@ -222,10 +216,7 @@ pub(crate) fn check(
         MessageType::MsgHeartbeat => {
             leads(view, &message, from)?;
             if message.term >= view.term && message.commit > view.last {
-                return Err(Refusal::CommitBeyondLog {
-                    commit: message.commit,
-                    last: view.last,
-                });
+                return Err(Refusal::CommitBeyondLog { commit: message.commit, last: view.last });
             }
         }
         MessageType::MsgSnapshot => {
@@ -236,10 +227,7 @@ pub(crate) fn check(
             // A leader's log never shrinks in its term, so an answer in this term cannot name more than it has.
             let current = view.role == Role::Leader && message.term == view.term;
             if current && message.index > view.last {
-                return Err(Refusal::AcknowledgedBeyondLog {
-                    index: message.index,
-                    last: view.last,
-                });
+                return Err(Refusal::AcknowledgedBeyondLog { index: message.index, last: view.last });
             }
         }
         MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => voter(view, from)?,
@@ -271,10 +259,7 @@ pub(crate) fn check(
 
 fn sender(view: &View<'_>, authenticated: RaftId, message: &Message) -> Result<(), Refusal> {
     if message.from != authenticated.0 {
-        return Err(Refusal::WrongSender {
-            claimed: RaftId(message.from),
-            authenticated,
-        });
+        return Err(Refusal::WrongSender { claimed: RaftId(message.from), authenticated });
     }
     if authenticated == view.id {
         return Err(Refusal::FromSelf);
@@ -322,11 +307,7 @@ fn numbers(message: &Message) -> Result<(), Refusal> {
         message.snapshot.metadata.index,
         message.snapshot.metadata.term,
     ];
-    if numbers.iter().any(|number| *number > NUMBER_MAX) {
-        Err(Refusal::Number)
-    } else {
-        Ok(())
-    }
+    if numbers.iter().any(|number| *number > NUMBER_MAX) { Err(Refusal::Number) } else { Ok(()) }
 }
 
 fn term(view: &View<'_>, message: &Message) -> Result<(), Refusal> {
@@ -335,10 +316,7 @@ fn term(view: &View<'_>, message: &Message) -> Result<(), Refusal> {
         return Err(Refusal::Term(message.term));
     }
     if message.term > view.term.saturating_add(TERM_LEAD_MAX) {
-        return Err(Refusal::TermAhead {
-            message: message.term,
-            ours: view.term,
-        });
+        return Err(Refusal::TermAhead { message: message.term, ours: view.term });
     }
     Ok(())
 }
@@ -362,17 +340,14 @@ fn shape(message: &Message) -> Result<(), Refusal> {
         }
         _ => message.context.is_empty(),
     };
-    if context {
-        Ok(())
-    } else {
-        Err(Refusal::Context)
-    }
+    if context { Ok(()) } else { Err(Refusal::Context) }
 }
 
 fn entries(message: &Message) -> Result<(), Refusal> {
     let mut term = message.log_term;
     let mut index = message.index;
-    if term > message.term {
+    // Raft takes the term of an entry it does not have for 0, and would append with a gap.
+    if term > message.term || (term == 0) != (index == 0) {
         return Err(Refusal::EntryTerm(index));
     }
     for entry in &message.entries {
@@ -387,8 +362,7 @@ fn entries(message: &Message) -> Result<(), Refusal> {
         if entry.data.len() > ENTRY_BYTES_MAX {
             return Err(Refusal::EntrySize(index));
         }
-        if entry.entry_type != EntryType::EntryNormal && ConfChangeV2::decode(&entry.data).is_err()
-        {
+        if entry.entry_type != EntryType::EntryNormal && ConfChangeV2::decode(&entry.data).is_err() {
             return Err(Refusal::EntryChange(index));
         }
     }
@@ -401,10 +375,9 @@ fn leads(view: &View<'_>, message: &Message, from: RaftId) -> Result<(), Refusal
         return Err(Refusal::NoVote(from));
     }
     match view.leader {
-        Some(leader) if message.term == view.term && leader != from => Err(Refusal::SecondLeader {
-            claimed: from,
-            leader,
-        }),
+        Some(leader) if message.term == view.term && leader != from => {
+            Err(Refusal::SecondLeader { claimed: from, leader })
+        }
         _ => Ok(()),
     }
 }
@@ -418,11 +391,7 @@ fn follows(view: &View<'_>, message: &Message, from: RaftId) -> Result<(), Refus
 }
 
 fn voter(view: &View<'_>, from: RaftId) -> Result<(), Refusal> {
-    if view.membership.is_voter(from) || view.admitted {
-        Ok(())
-    } else {
-        Err(Refusal::NoVote(from))
-    }
+    if view.membership.is_voter(from) || view.admitted { Ok(()) } else { Err(Refusal::NoVote(from)) }
 }
 
 /// A granted vote counts only for a request that has been sent: raft asserts that its own log and vote are durable when
@@ -439,9 +408,7 @@ fn vote_was_asked(view: &View<'_>, message: &Message) -> Result<(), Refusal> {
         return Ok(());
     }
     match view.votes_asked {
-        Some((asked_pre_vote, term))
-            if asked_pre_vote == pre_vote && (message.reject || term == message.term) =>
-        {
+        Some((asked_pre_vote, term)) if asked_pre_vote == pre_vote && (message.reject || term == message.term) => {
             Ok(())
         }
         _ => Err(Refusal::VoteNotAsked),
@@ -450,14 +417,8 @@ fn vote_was_asked(view: &View<'_>, message: &Message) -> Result<(), Refusal> {
 
 /// A read's context begins with the id of the node that asked, so that nodes cannot answer or block each other's reads.
 fn read_context(message: &Message, asker: RaftId) -> Result<(), Refusal> {
-    let data = message
-        .entries
-        .first()
-        .map(|entry| entry.data.as_ref())
-        .unwrap_or_default();
-    let own = data
-        .strip_prefix(&asker.0.to_le_bytes())
-        .is_some_and(|rest| rest.len() <= READ_CONTEXT_BYTES_MAX);
+    let data = message.entries.first().map(|entry| entry.data.as_ref()).unwrap_or_default();
+    let own = data.strip_prefix(&asker.0.to_le_bytes()).is_some_and(|rest| rest.len() <= READ_CONTEXT_BYTES_MAX);
     if own { Ok(()) } else { Err(Refusal::Context) }
 }
 
@@ -472,9 +433,10 @@ fn snapshot(view: &View<'_>, message: &Message) -> Result<(), Refusal> {
     }
     at.membership.check().map_err(Refusal::SnapshotMembership)?;
     if !at.membership.contains(view.id) {
-        return Err(Refusal::SnapshotMembership(MembershipError::Retired(
-            view.id,
-        )));
+        return Err(Refusal::SnapshotMembership(MembershipError::Retired(view.id)));
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -42,9 +42,7 @@ pub enum MembershipError {
     #[error("node {0} was removed; give the machine a new id")]
     Retired(RaftId),
     /// More nodes than the limit.
-    #[error(
-        "the configuration has more than {MEMBERS_MAX} nodes or more than {RETIRED_MAX} removed ones"
-    )]
+    #[error("the configuration has more than {MEMBERS_MAX} nodes or more than {RETIRED_MAX} removed ones")]
     TooLarge,
 }
 
@@ -66,15 +64,8 @@ impl MembershipError {
 impl Membership {
     /// A configuration that is not joint.
     #[must_use]
-    pub fn new(
-        voters: impl IntoIterator<Item = RaftId>,
-        learners: impl IntoIterator<Item = RaftId>,
-    ) -> Self {
-        Self {
-            voters: voters.into_iter().collect(),
-            learners: learners.into_iter().collect(),
-            ..Self::default()
-        }
+    pub fn new(voters: impl IntoIterator<Item = RaftId>, learners: impl IntoIterator<Item = RaftId>) -> Self {
+        Self { voters: voters.into_iter().collect(), learners: learners.into_iter().collect(), ..Self::default() }
     }
 
     /// Whether two voter sets hold at once.
@@ -98,12 +89,7 @@ impl Membership {
     /// Every node, in order.
     #[must_use]
     pub fn members(&self) -> BTreeSet<RaftId> {
-        let sets = [
-            &self.voters,
-            &self.learners,
-            &self.voters_outgoing,
-            &self.learners_next,
-        ];
+        let sets = [&self.voters, &self.learners, &self.voters_outgoing, &self.learners_next];
         sets.into_iter().flatten().copied().collect()
     }
 
@@ -128,11 +114,7 @@ impl Membership {
         if members.contains(&RaftId(0)) || self.retired.contains(&RaftId(0)) {
             return Err(MembershipError::NodeZero);
         }
-        if let Some(id) = self
-            .learners
-            .iter()
-            .find(|id| self.is_voter(**id) || self.learners_next.contains(*id))
-        {
+        if let Some(id) = self.learners.iter().find(|id| self.is_voter(**id) || self.learners_next.contains(*id)) {
             return Err(MembershipError::TwoRoles(*id));
         }
         if let Some(id) = self.learners_next.intersection(&self.voters).next() {
@@ -188,28 +170,16 @@ mod tests {
     fn a_configuration_is_checked_by_each_rule() {
         let good = Membership::new(ids(&[1, 2, 3]), ids(&[4]));
         assert_eq!(good.check(), Ok(()));
-        assert_eq!(
-            Membership::new([], ids(&[4])).check(),
-            Err(MembershipError::NoVoter)
-        );
-        assert_eq!(
-            Membership::new(ids(&[0, 1]), []).check(),
-            Err(MembershipError::NodeZero)
-        );
-        assert_eq!(
-            Membership::new(ids(&[1, 2]), ids(&[2])).check(),
-            Err(MembershipError::TwoRoles(RaftId(2)))
-        );
+        assert_eq!(Membership::new([], ids(&[4])).check(), Err(MembershipError::NoVoter));
+        assert_eq!(Membership::new(ids(&[0, 1]), []).check(), Err(MembershipError::NodeZero));
+        assert_eq!(Membership::new(ids(&[1, 2]), ids(&[2])).check(), Err(MembershipError::TwoRoles(RaftId(2))));
         let mut next = good.clone();
         next.learners_next = ids(&[5]);
         assert_eq!(next.check(), Err(MembershipError::NotOutgoing(RaftId(5))));
         let mut retired = good.clone();
         retired.retired = ids(&[3]);
         assert_eq!(retired.check(), Err(MembershipError::Retired(RaftId(3))));
-        assert_eq!(
-            Membership::new((1..=65).map(RaftId), []).check(),
-            Err(MembershipError::TooLarge)
-        );
+        assert_eq!(Membership::new((1..=65).map(RaftId), []).check(), Err(MembershipError::TooLarge));
     }
 
     #[test]

@@ -81,11 +81,7 @@ impl Reader {
     }
 
     pub(crate) fn end(self) -> Result<(), DecodeError> {
-        if self.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(DecodeError::Trailing)
-        }
+        if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
     }
 
     fn ids(&mut self, limit: usize) -> Result<BTreeSet<RaftId>, DecodeError> {

@@ -28,13 +28,7 @@ impl EntryStore {
         initial_conf_state: ConfState,
     ) -> Self {
         let bytes = entries.iter().map(size).sum();
-        Self {
-            snapshot,
-            entries,
-            bytes,
-            initial_hard_state,
-            initial_conf_state,
-        }
+        Self { snapshot, entries, bytes, initial_hard_state, initial_conf_state }
     }
 
     /// Bytes of entry data held.
@@ -54,9 +48,7 @@ impl EntryStore {
         if index == self.snapshot.index {
             return Some(self.snapshot.term);
         }
-        self.position(index)
-            .and_then(|position| self.entries.get(position))
-            .map(|entry| entry.term)
+        self.position(index).and_then(|position| self.entries.get(position)).map(|entry| entry.term)
     }
 
     /// Appends entries, overwriting what stands at or after the first. False when they leave a gap or reach below the
@@ -102,9 +94,7 @@ impl EntryStore {
     }
 
     fn position(&self, index: u64) -> Option<usize> {
-        index
-            .checked_sub(self.first())
-            .and_then(|position| usize::try_from(position).ok())
+        index.checked_sub(self.first()).and_then(|position| usize::try_from(position).ok())
     }
 }
 
@@ -114,10 +104,7 @@ fn size(entry: &Entry) -> u64 {
 
 impl Storage for EntryStore {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState {
-            hard_state: self.initial_hard_state.clone(),
-            conf_state: self.initial_conf_state.clone(),
-        })
+        Ok(RaftState { hard_state: self.initial_hard_state.clone(), conf_state: self.initial_conf_state.clone() })
     }
 
     fn entries(

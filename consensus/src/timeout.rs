@@ -4,13 +4,7 @@
 //! every tick and step from this function of its own state, and a run under one seed replays bit for bit.
 
 /// The timeout in ticks, in `election_tick .. 2 * election_tick`, for the `draw`-th election timer of a node in a term.
-pub(crate) fn election_timeout(
-    seed: u64,
-    id: u64,
-    term: u64,
-    draw: u64,
-    election_tick: usize,
-) -> usize {
+pub(crate) fn election_timeout(seed: u64, id: u64, term: u64, draw: u64, election_tick: usize) -> usize {
     let mixed = mix(mix(mix(mix(seed) ^ id) ^ term) ^ draw);
     let span = u64::try_from(election_tick.max(1)).unwrap_or(u64::MAX);
     election_tick.saturating_add(usize::try_from(mixed % span).unwrap_or(0))
@@ -30,16 +24,12 @@ mod tests {
 
     #[test]
     fn timeouts_stay_in_range_and_differ_by_node_term_and_draw() {
-        let all: Vec<usize> = (0..1000)
-            .map(|draw| election_timeout(7, 1, 1, draw, 10))
-            .collect();
+        let all: Vec<usize> = (0..1000).map(|draw| election_timeout(7, 1, 1, draw, 10)).collect();
         assert!(all.iter().all(|timeout| (10..20).contains(timeout)));
         for wanted in 10..20 {
             assert!(all.contains(&wanted), "{wanted} is never drawn");
         }
-        let other: Vec<usize> = (0..1000)
-            .map(|draw| election_timeout(7, 2, 1, draw, 10))
-            .collect();
+        let other: Vec<usize> = (0..1000).map(|draw| election_timeout(7, 2, 1, draw, 10)).collect();
         assert_ne!(all, other);
     }
 }

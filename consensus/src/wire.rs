@@ -13,9 +13,7 @@
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata};
 
-use crate::limits::{
-    ENTRY_BYTES_MAX, FRAME_BYTES_MAX, READ_CONTEXT_BYTES_MAX, SNAPSHOT_CONTEXT_BYTES_MAX,
-};
+use crate::limits::{ENTRY_BYTES_MAX, FRAME_BYTES_MAX, READ_CONTEXT_BYTES_MAX, SNAPSHOT_CONTEXT_BYTES_MAX};
 use crate::reader::{DecodeError, Reader, length_u32, put_membership, put_string};
 use crate::types::{MembershipAt, SnapshotMeta};
 
@@ -32,14 +30,9 @@ const SNAPSHOT_BYTES_MAX: usize = SNAPSHOT_CONTEXT_BYTES_MAX + 8 * (4096 + 256) 
 
 /// The message's bytes.
 pub(crate) fn encode(message: &Message) -> Bytes {
-    let entry_bytes: usize = message
-        .entries
-        .iter()
-        .map(|entry| ENTRY_OVERHEAD + entry.data.len())
-        .sum();
+    let entry_bytes: usize = message.entries.iter().map(|entry| ENTRY_OVERHEAD + entry.data.len()).sum();
     let snapshot_bytes = 20 + message.snapshot.data.len();
-    let mut out =
-        Vec::with_capacity(FIXED_BYTES + message.context.len() + entry_bytes + snapshot_bytes);
+    let mut out = Vec::with_capacity(FIXED_BYTES + message.context.len() + entry_bytes + snapshot_bytes);
     out.extend_from_slice(&[VERSION, message.msg_type as u8, u8::from(message.reject)]);
     let numbers = [
         message.to,
@@ -135,14 +128,7 @@ fn snapshot(reader: &mut Reader) -> Result<Snapshot, DecodeError> {
     let (index, term) = (reader.u64()?, reader.u64()?);
     let data = reader.string(SNAPSHOT_BYTES_MAX)?;
     let (membership, _) = decode_snapshot_data(&data)?;
-    Ok(Snapshot {
-        data,
-        metadata: SnapshotMetadata {
-            conf_state: membership.membership.to_raft(),
-            index,
-            term,
-        },
-    })
+    Ok(Snapshot { data, metadata: SnapshotMetadata { conf_state: membership.membership.to_raft(), index, term } })
 }
 
 fn message_type(number: u8) -> Result<MessageType, DecodeError> {
@@ -167,10 +153,7 @@ fn message_type(number: u8) -> Result<MessageType, DecodeError> {
         MessageType::MsgRequestPreVote,
         MessageType::MsgRequestPreVoteResponse,
     ];
-    TYPES
-        .get(usize::from(number))
-        .copied()
-        .ok_or(DecodeError::Unknown)
+    TYPES.get(usize::from(number)).copied().ok_or(DecodeError::Unknown)
 }
 
 /// What a snapshot carries in raft's `data`: its configuration with the retired ids, and the embedder's context.
@@ -198,23 +181,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn arbitrary_entry() -> impl Strategy<Value = Entry> {
-        (
-            any::<bool>(),
-            any::<u64>(),
-            any::<u64>(),
-            proptest::collection::vec(any::<u8>(), 0..64),
-        )
-            .prop_map(|(change, index, term, data)| Entry {
-                entry_type: if change {
-                    EntryType::EntryConfChangeV2
-                } else {
-                    EntryType::EntryNormal
-                },
+        (any::<bool>(), any::<u64>(), any::<u64>(), proptest::collection::vec(any::<u8>(), 0..64)).prop_map(
+            |(change, index, term, data)| Entry {
+                entry_type: if change { EntryType::EntryConfChangeV2 } else { EntryType::EntryNormal },
                 index,
                 term,
                 data: data.into(),
                 context: Bytes::new(),
-            })
+            },
+        )
     }
 
     fn arbitrary_message() -> impl Strategy<Value = Message> {
@@ -228,16 +203,7 @@ mod tests {
         )
             .prop_map(|(kind, reject, numbers, context, entries, (index, term))| {
                 let msg_type = message_type(kind).unwrap();
-                let [
-                    to,
-                    from,
-                    term_of,
-                    log_term,
-                    index_of,
-                    commit,
-                    commit_term,
-                    reject_hint,
-                ] = numbers;
+                let [to, from, term_of, log_term, index_of, commit, commit_term, reject_hint] = numbers;
                 let mut message = Message {
                     msg_type,
                     reject,
@@ -258,19 +224,12 @@ mod tests {
                     let meta = SnapshotMeta {
                         index,
                         term,
-                        membership: MembershipAt {
-                            index: 3,
-                            membership: membership.clone(),
-                        },
+                        membership: MembershipAt { index: 3, membership: membership.clone() },
                         context: Bytes::from_static(b"height and hash"),
                     };
                     message.snapshot = Snapshot {
                         data: encode_snapshot_data(&meta),
-                        metadata: SnapshotMetadata {
-                            conf_state: membership.to_raft(),
-                            index,
-                            term,
-                        },
+                        metadata: SnapshotMetadata { conf_state: membership.to_raft(), index, term },
                     };
                 }
                 message
@@ -323,9 +282,6 @@ mod tests {
 
     #[test]
     fn a_frame_above_the_limit_is_refused_unread() {
-        assert_eq!(
-            decode(vec![1; FRAME_BYTES_MAX + 1].into()),
-            Err(DecodeError::TooLong)
-        );
+        assert_eq!(decode(vec![1; FRAME_BYTES_MAX + 1].into()), Err(DecodeError::TooLong));
     }
 }

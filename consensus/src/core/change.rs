@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use raft::Changer;
 use raft::eraftpb::{
-    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState,
-    Entry as RaftEntry,
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, Entry as RaftEntry,
 };
 
 use super::{MembershipChangeError, Payload, ProposeError, RaftCore, Stopped};
@@ -34,10 +33,7 @@ impl RaftCore {
     ///
     /// # Errors
     /// When this node does not lead, an earlier change is unfinished, or the group would stand still with it.
-    pub fn propose_conf_change(
-        &mut self,
-        change: MembershipChange,
-    ) -> Result<(u64, u64), MembershipChangeError> {
+    pub fn propose_conf_change(&mut self, change: MembershipChange) -> Result<(u64, u64), MembershipChangeError> {
         self.may_propose()?;
         if self.membership().is_joint() || self.raw.raft.has_pending_conf() {
             return Err(MembershipChangeError::Unfinished);
@@ -48,21 +44,13 @@ impl RaftCore {
             )));
         }
         let single = |ids: &BTreeSet<RaftId>, change_type| {
-            ids.iter()
-                .map(|id| ConfChangeSingle {
-                    node_id: id.0,
-                    change_type,
-                })
-                .collect::<Vec<_>>()
+            ids.iter().map(|id| ConfChangeSingle { node_id: id.0, change_type }).collect::<Vec<_>>()
         };
         let mut changes = single(&change.voters, ConfChangeType::AddNode);
         changes.extend(single(&change.learners, ConfChangeType::AddLearnerNode));
         changes.extend(single(&change.removed, ConfChangeType::RemoveNode));
-        let conf_change = ConfChangeV2 {
-            transition: ConfChangeTransition::Explicit,
-            changes,
-            context: change.context.clone(),
-        };
+        let conf_change =
+            ConfChangeV2 { transition: ConfChangeTransition::Explicit, changes, context: change.context.clone() };
         let joint = self.successor(&conf_change)?;
         let current = self.membership();
         if joint.voters == joint.voters_outgoing && joint.learners == current.learners {
@@ -72,13 +60,8 @@ impl RaftCore {
         self.propose_change(conf_change)
     }
 
-    fn propose_change(
-        &mut self,
-        change: ConfChangeV2,
-    ) -> Result<(u64, u64), MembershipChangeError> {
-        let proposed = self
-            .guarded(|raw| raw.propose_conf_change(Vec::new(), change))
-            .map_err(ProposeError::from)?;
+    fn propose_change(&mut self, change: ConfChangeV2) -> Result<(u64, u64), MembershipChangeError> {
+        let proposed = self.guarded(|raw| raw.propose_conf_change(Vec::new(), change)).map_err(ProposeError::from)?;
         proposed.map_err(|error| MembershipChangeError::Impossible(error.to_string()))?;
         self.reset_timeout();
         Ok((self.raw.raft.raft_log.last_index(), self.raw.raft.term))
@@ -91,23 +74,14 @@ impl RaftCore {
         let slack = self.config.appends_in_flight_max as u64;
         for id in joint.voters.difference(&joint.voters_outgoing) {
             let caught_up = self.membership().learners.contains(id)
-                && progress
-                    .get(id.0)
-                    .is_some_and(|progress| progress.matched.saturating_add(slack) >= committed);
+                && progress.get(id.0).is_some_and(|progress| progress.matched.saturating_add(slack) >= committed);
             if !caught_up {
                 return Err(MembershipChangeError::NotCaughtUp(*id));
             }
         }
-        let recent = self
-            .ticks
-            .saturating_sub(2 * self.config.election_tick as u64);
-        let alive = |id: &&RaftId| {
-            **id == self.config.id || self.heard.get(id).is_some_and(|tick| *tick >= recent)
-        };
-        let (active, voters) = (
-            joint.voters.iter().filter(alive).count(),
-            joint.voters.len(),
-        );
+        let recent = self.ticks.saturating_sub(2 * self.config.election_tick as u64);
+        let alive = |id: &&RaftId| **id == self.config.id || self.heard.get(id).is_some_and(|tick| *tick >= recent);
+        let (active, voters) = (joint.voters.iter().filter(alive).count(), joint.voters.len());
         if active * 2 <= voters {
             return Err(MembershipChangeError::WouldLoseQuorum { active, voters });
         }
@@ -116,22 +90,13 @@ impl RaftCore {
 
     /// The configuration that a change leads to, by raft's rules and ours.
     fn successor(&self, change: &ConfChangeV2) -> Result<Membership, MembershipChangeError> {
-        let state = self
-            .conf_state_after(change)
-            .map_err(|error| MembershipChangeError::Impossible(error.to_string()))?;
+        let state =
+            self.conf_state_after(change).map_err(|error| MembershipChangeError::Impossible(error.to_string()))?;
         let next = self.membership().succeeded_by(&state);
         next.check().map_err(MembershipChangeError::Membership)?;
-        let added = change
-            .changes
-            .iter()
-            .filter(|single| single.change_type != ConfChangeType::RemoveNode);
-        if let Some(single) = added
-            .into_iter()
-            .find(|single| next.retired.contains(&RaftId(single.node_id)))
-        {
-            return Err(MembershipChangeError::Membership(MembershipError::Retired(
-                RaftId(single.node_id),
-            )));
+        let added = change.changes.iter().filter(|single| single.change_type != ConfChangeType::RemoveNode);
+        if let Some(single) = added.into_iter().find(|single| next.retired.contains(&RaftId(single.node_id))) {
+            return Err(MembershipChangeError::Membership(MembershipError::Retired(RaftId(single.node_id))));
         }
         Ok(next)
     }
@@ -156,44 +121,19 @@ impl RaftCore {
         let change = ConfChangeV2::decode(&entry.data).unwrap_or_default();
         if entry.index <= current.index {
             // Handed out again after a restart; the log knew its effect.
-            let at = self
-                .memberships
-                .iter()
-                .rev()
-                .find(|at| at.index <= entry.index)
-                .unwrap_or(&current);
+            let at = self.memberships.iter().rev().find(|at| at.index <= entry.index).unwrap_or(&current);
             let changed = at.index == entry.index;
-            return Ok(Payload::Membership {
-                membership: at.clone(),
-                context: change.context,
-                changed,
-            });
+            return Ok(Payload::Membership { membership: at.clone(), context: change.context, changed });
         }
         let allowed = change.enter_joint() != Some(true) && self.successor(&change).is_ok();
         if !allowed {
-            return Ok(Payload::Membership {
-                membership: current,
-                context: change.context,
-                changed: false,
-            });
+            return Ok(Payload::Membership { membership: current, context: change.context, changed: false });
         }
         let Ok(state) = self.guarded(|raw| raw.apply_conf_change(&change))? else {
-            return Ok(Payload::Membership {
-                membership: current,
-                context: change.context,
-                changed: false,
-            });
+            return Ok(Payload::Membership { membership: current, context: change.context, changed: false });
         };
-        let membership = MembershipAt {
-            index: entry.index,
-            membership: current.membership.succeeded_by(&state),
-        };
-        tracing::info!(
-            node = self.config.id.0,
-            index = entry.index,
-            ?membership,
-            "the group's configuration changed"
-        );
+        let membership = MembershipAt { index: entry.index, membership: current.membership.succeeded_by(&state) };
+        tracing::info!(node = self.config.id.0, index = entry.index, ?membership, "the group's configuration changed");
         self.memberships.push_back(membership.clone());
         self.write(Persist {
             token: PersistToken(0),
@@ -203,23 +143,13 @@ impl RaftCore {
             hard_state: Some(self.hard_state_now()),
         });
         self.step_down_if_removed()?;
-        Ok(Payload::Membership {
-            membership,
-            context: change.context,
-            changed: true,
-        })
+        Ok(Payload::Membership { membership, context: change.context, changed: true })
     }
 
     /// Whoever leads ends a joint configuration, so that none is left standing by a leader that stepped down.
     pub(super) fn leave_joint(&mut self) -> Result<(), Stopped> {
-        let due = self
-            .ticks
-            .is_multiple_of(self.config.heartbeat_tick.max(1) as u64);
-        if !due
-            || !self.membership().is_joint()
-            || self.raw.raft.has_pending_conf()
-            || self.may_propose().is_err()
-        {
+        let due = self.ticks.is_multiple_of(self.config.heartbeat_tick.max(1) as u64);
+        if !due || !self.membership().is_joint() || self.raw.raft.has_pending_conf() || self.may_propose().is_err() {
             return Ok(());
         }
         match self.propose_change(ConfChangeV2::default()) {
@@ -232,9 +162,6 @@ impl RaftCore {
     /// out may overwrite the log's end, so only what is durable counts as committed here.
     pub(super) fn hard_state_now(&self) -> HardState {
         let log = &self.raw.raft.raft_log;
-        HardState {
-            commit: self.written.commit.max(log.committed.min(log.persisted)),
-            ..self.written
-        }
+        HardState { commit: self.written.commit.max(log.committed.min(log.persisted)), ..self.written }
     }
 }

@@ -17,14 +17,8 @@ impl RaftCore {
             return Ok(());
         }
         let stalled = self.disk_stalled();
-        if stalled
-            && self.role() == Role::Leader
-            && !self.membership().is_sole_voter(self.config.id)
-        {
-            tracing::warn!(
-                node = self.config.id.0,
-                "the log's disk is stuck; stepping down"
-            );
+        if stalled && self.role() == Role::Leader && !self.membership().is_sole_voter(self.config.id) {
+            tracing::warn!(node = self.config.id.0, "the log's disk is stuck; stepping down");
             self.step_down()?;
         }
         if self.role() != Role::Leader && (stalled || !self.may_campaign()) {
@@ -54,20 +48,13 @@ impl RaftCore {
 
     /// Whether the oldest write takes longer than it may: then this node must neither lead nor ask for votes.
     pub(super) fn disk_stalled(&self) -> bool {
-        let oldest = self
-            .pending
-            .iter()
-            .find(|pending| pending.token.is_some())
-            .map(|pending| pending.since);
-        oldest.is_some_and(|since| {
-            self.ticks.saturating_sub(since) >= self.config.persist_stall_tick as u64
-        })
+        let oldest = self.pending.iter().find(|pending| pending.token.is_some()).map(|pending| pending.since);
+        oldest.is_some_and(|since| self.ticks.saturating_sub(since) >= self.config.persist_stall_tick as u64)
     }
 
     /// A sole voter wins in the same step in which it asks, and raft then asserts that its log is durable.
     pub(super) fn may_campaign(&self) -> bool {
-        self.restoring.is_none()
-            && (self.pending.is_empty() || !self.membership().is_sole_voter(self.config.id))
+        self.restoring.is_none() && (self.pending.is_empty() || !self.membership().is_sole_voter(self.config.id))
     }
 
     /// A snapshot message that was lost would leave its follower waiting for ever: offer it again.

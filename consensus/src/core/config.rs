@@ -55,10 +55,7 @@ impl CoreConfig {
         if self.entry_bytes_max == 0 || self.entry_bytes_max > limits::ENTRY_BYTES_MAX {
             return Err(ConfigError::EntryBytes);
         }
-        if self.heartbeat_tick == 0
-            || self.election_tick <= self.heartbeat_tick
-            || self.election_tick > 1 << 16
-        {
+        if self.heartbeat_tick == 0 || self.election_tick <= self.heartbeat_tick || self.election_tick > 1 << 16 {
             return Err(ConfigError::Ticks);
         }
         let room = u64::try_from(self.entry_bytes_max).unwrap_or(u64::MAX);
@@ -108,9 +105,7 @@ pub enum ConfigError {
     #[error("the log contradicts itself at index {0}; restore this node from its peers")]
     Log(u64),
     /// The ledger has not got what the log was cut below. The node must pull blocks first.
-    #[error(
-        "the ledger holds entries up to {applied}, the log begins after {snapshot}: pull blocks from a peer first"
-    )]
+    #[error("the ledger holds entries up to {applied}, the log begins after {snapshot}: pull blocks from a peer first")]
     LedgerBehind {
         /// The ledger's applied index.
         applied: u64,

@@ -7,12 +7,8 @@
 use raft::Ready;
 use raft::eraftpb::{Entry as RaftEntry, EntryType, Message, MessageType};
 
-use super::{
-    Committed, Effects, Outgoing, Payload, RaftCore, ReadState, Role, RoleChange, Stopped,
-};
-use crate::types::{
-    Entry, EntryKind, HardState, Persist, PersistToken, RaftId, SnapshotChange, SnapshotMeta,
-};
+use super::{Committed, Effects, Outgoing, Payload, RaftCore, ReadState, Role, RoleChange, Stopped};
+use crate::types::{Entry, EntryKind, HardState, Persist, PersistToken, RaftId, SnapshotChange, SnapshotMeta};
 use crate::wire;
 
 /// A step whose messages wait.
@@ -49,11 +45,7 @@ impl RaftCore {
             }
             self.step_ready()?;
         }
-        let role = RoleChange {
-            role: self.role(),
-            leader: self.leader(),
-            term: self.raw.raft.term,
-        };
+        let role = RoleChange { role: self.role(), leader: self.leader(), term: self.raw.raft.term };
         if role != self.reported {
             self.reported = role;
             self.out.role = Some(role);
@@ -89,22 +81,12 @@ impl RaftCore {
             self.out.persist.push(persist);
             self.last_token
         });
-        self.pending.push_back(Pending {
-            token,
-            number,
-            messages,
-            votes,
-            since: self.ticks,
-        });
+        self.pending.push_back(Pending { token, number, messages, votes, since: self.ticks });
     }
 
     /// Lets go of the steps that are durable, in order.
     fn release(&mut self) -> Result<(), Stopped> {
-        while self
-            .pending
-            .front()
-            .is_some_and(|front| front.token.is_none_or(|token| token <= self.durable))
-        {
+        while self.pending.front().is_some_and(|front| front.token.is_none_or(|token| token <= self.durable)) {
             let Some(step) = self.pending.pop_front() else {
                 break;
             };
@@ -128,10 +110,7 @@ impl RaftCore {
                 MessageType::MsgRequestPreVote => self.votes_asked = Some((true, message.term)),
                 _ => {}
             }
-            self.out.send.push(Outgoing {
-                to: RaftId(message.to),
-                bytes: wire::encode(&message),
-            });
+            self.out.send.push(Outgoing { to: RaftId(message.to), bytes: wire::encode(&message) });
         }
     }
 
@@ -140,15 +119,8 @@ impl RaftCore {
         let number = ready.number();
         let committed = ready.take_committed_entries();
         for state in ready.take_read_states() {
-            let context = state
-                .request_ctx
-                .get(8..)
-                .map(bytes::Bytes::copy_from_slice)
-                .unwrap_or_default();
-            self.out.read_states.push(ReadState {
-                index: state.index,
-                context,
-            });
+            let context = state.request_ctx.get(8..).map(bytes::Bytes::copy_from_slice).unwrap_or_default();
+            self.out.read_states.push(ReadState { index: state.index, context });
         }
         let at_once = ready.take_messages();
         let mut messages = ready.take_persisted_messages();
@@ -175,9 +147,7 @@ impl RaftCore {
         let votes_now = persist
             .as_ref()
             .and_then(|persist| persist.hard_state)
-            .is_some_and(|state| {
-                (state.term, state.vote) != (self.written.term, self.written.vote)
-            });
+            .is_some_and(|state| (state.term, state.vote) != (self.written.term, self.written.vote));
         if votes_before || votes_now {
             // A sole voter leads in the step in which it votes for itself: its entries must not be seen in a term that
             // a crash would make it forget.
@@ -194,11 +164,7 @@ impl RaftCore {
 
     fn hard_state(&self) -> HardState {
         let raft = &self.raw.raft;
-        HardState {
-            term: raft.term,
-            vote: RaftId::known(raft.vote),
-            commit: raft.raft_log.committed,
-        }
+        HardState { term: raft.term, vote: RaftId::known(raft.vote), commit: raft.raft_log.committed }
     }
 
     fn snapshot_of(&mut self, ready: &Ready) -> Result<Option<SnapshotMeta>, Stopped> {
@@ -211,12 +177,7 @@ impl RaftCore {
             self.running()?;
             return Ok(None);
         };
-        Ok(Some(SnapshotMeta {
-            index: metadata.index,
-            term: metadata.term,
-            membership,
-            context,
-        }))
+        Ok(Some(SnapshotMeta { index: metadata.index, term: metadata.term, membership, context }))
     }
 
     /// The snapshot is durable: now raft may see it.
@@ -248,11 +209,7 @@ impl RaftCore {
             EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => self.change(&entry)?,
         };
         if index > self.applied.max(self.emitted) {
-            self.out.committed.push(Committed {
-                index,
-                term,
-                payload,
-            });
+            self.out.committed.push(Committed { index, term, payload });
         }
         self.emitted = self.emitted.max(index);
         Ok(())
@@ -285,12 +242,7 @@ fn from_raft_entry(entry: &RaftEntry) -> Entry {
         EntryType::EntryNormal => EntryKind::Data,
         EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => EntryKind::Membership,
     };
-    Entry {
-        index: entry.index,
-        term: entry.term,
-        kind,
-        data: entry.data.clone(),
-    }
+    Entry { index: entry.index, term: entry.term, kind, data: entry.data.clone() }
 }
 
 pub(super) fn to_raft_entry(entry: Entry) -> RaftEntry {
@@ -298,11 +250,5 @@ pub(super) fn to_raft_entry(entry: Entry) -> RaftEntry {
         EntryKind::Data => EntryType::EntryNormal,
         EntryKind::Membership => EntryType::EntryConfChangeV2,
     };
-    RaftEntry {
-        entry_type,
-        index: entry.index,
-        term: entry.term,
-        data: entry.data,
-        context: bytes::Bytes::new(),
-    }
+    RaftEntry { entry_type, index: entry.index, term: entry.term, data: entry.data, context: bytes::Bytes::new() }
 }

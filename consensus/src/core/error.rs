@@ -96,9 +96,7 @@ pub enum MembershipChangeError {
     #[error("node {0} must first be a learner that has caught up")]
     NotCaughtUp(RaftId),
     /// The nodes heard from are no majority of the new voters.
-    #[error(
-        "only {active} of the {voters} new voters have been heard from: the group would stand still"
-    )]
+    #[error("only {active} of the {voters} new voters have been heard from: the group would stand still")]
     WouldLoseQuorum {
         /// New voters heard from.
         active: usize,
@@ -136,10 +134,7 @@ pub enum ReadIndexError {
     #[error("too many reads wait; try again later")]
     Full,
     /// The context is too long.
-    #[error(
-        "a read's context is at most {} bytes",
-        crate::limits::READ_CONTEXT_BYTES_MAX
-    )]
+    #[error("a read's context is at most {} bytes", crate::limits::READ_CONTEXT_BYTES_MAX)]
     Context,
     /// The core has stopped.
     #[error(transparent)]
@@ -198,10 +193,7 @@ pub enum CompactError {
     #[error("the log is cut up to {0} already")]
     Done(u64),
     /// The context is too long.
-    #[error(
-        "a snapshot's context is at most {} bytes",
-        crate::limits::SNAPSHOT_CONTEXT_BYTES_MAX
-    )]
+    #[error("a snapshot's context is at most {} bytes", crate::limits::SNAPSHOT_CONTEXT_BYTES_MAX)]
     Context,
     /// A snapshot is being restored.
     #[error("a snapshot is being restored; try again")]

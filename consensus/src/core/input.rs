@@ -67,10 +67,7 @@ impl RaftCore {
             return Err(ProposeError::Empty);
         }
         if data.len() > self.config.entry_bytes_max {
-            return Err(ProposeError::TooLarge {
-                bytes: data.len(),
-                limit: self.config.entry_bytes_max,
-            });
+            return Err(ProposeError::TooLarge { bytes: data.len(), limit: self.config.entry_bytes_max });
         }
         if self.raw.store().bytes() >= self.config.log_bytes_max {
             return Err(ProposeError::Full);
@@ -78,14 +75,10 @@ impl RaftCore {
         let message = Message {
             msg_type: MessageType::MsgPropose,
             from: self.config.id.0,
-            entries: vec![Entry {
-                data,
-                ..Entry::default()
-            }],
+            entries: vec![Entry { data, ..Entry::default() }],
             ..Message::default()
         };
-        self.guarded(|raw| raw.step(message))?
-            .map_err(|_| ProposeError::Full)?;
+        self.guarded(|raw| raw.step(message))?.map_err(|_| ProposeError::Full)?;
         self.reset_timeout();
         Ok((self.raw.raft.raft_log.last_index(), self.raw.raft.term))
     }
@@ -93,9 +86,7 @@ impl RaftCore {
     pub(super) fn may_propose(&self) -> Result<(), ProposeError> {
         self.running()?;
         if self.role() != Role::Leader || self.restoring.is_some() {
-            return Err(ProposeError::NotLeader {
-                leader: self.leader().filter(|leader| *leader != self.config.id),
-            });
+            return Err(ProposeError::NotLeader { leader: self.leader().filter(|leader| *leader != self.config.id) });
         }
         if self.raw.raft.lead_transferee.is_some() {
             return Err(ProposeError::Transferring);
@@ -127,10 +118,7 @@ impl RaftCore {
             return Err(ReadIndexError::Context);
         }
         let leads = self.role() == Role::Leader;
-        if self.restoring.is_some()
-            || self.leader().is_none()
-            || (leads && !self.raw.raft.commit_to_current_term())
-        {
+        if self.restoring.is_some() || self.leader().is_none() || (leads && !self.raw.raft.commit_to_current_term()) {
             return Err(ReadIndexError::NoLeader);
         }
         if self.raw.raft.pending_read_count() >= READS_PENDING_MAX {
@@ -166,10 +154,7 @@ impl RaftCore {
     /// When the core has stopped.
     pub fn campaign(&mut self) -> Result<(), Stopped> {
         self.running()?;
-        if self.raw.raft.state == StateRole::Leader
-            || !self.raw.raft.promotable()
-            || !self.may_campaign()
-        {
+        if self.raw.raft.state == StateRole::Leader || !self.raw.raft.promotable() || !self.may_campaign() {
             return Ok(());
         }
         let _ignored = self.guarded(|raw| raw.campaign())?;

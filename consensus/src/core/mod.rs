@@ -28,12 +28,10 @@ use crate::types::{HardState, MembershipAt, Persist, PersistToken, RaftId, Snaps
 
 pub use change::MembershipChange;
 pub use config::{ConfigError, CoreConfig};
-pub use effects::{
-    Committed, Effects, Outgoing, Payload, ReadState, Role, RoleChange, SnapshotOffer,
-};
+pub use effects::{Committed, Effects, Outgoing, Payload, ReadState, Role, RoleChange, SnapshotOffer};
 pub use error::{
-    CompactError, MembershipChangeError, MessageError, ProposeError, ReadIndexError, SnapshotError,
-    Stopped, TransferError,
+    CompactError, MembershipChangeError, MessageError, ProposeError, ReadIndexError, SnapshotError, Stopped,
+    TransferError,
 };
 pub use status::{PeerProgress, Status};
 
@@ -83,56 +81,29 @@ impl RaftCore {
     ///
     /// # Errors
     /// When the configuration or the log cannot be.
-    pub fn new(
-        config: CoreConfig,
-        recovered: Recovered,
-        applied: u64,
-    ) -> Result<Self, ConfigError> {
+    pub fn new(config: CoreConfig, recovered: Recovered, applied: u64) -> Result<Self, ConfigError> {
         config.check()?;
         let fresh = recovered.snapshot.is_none() && recovered.memberships.is_empty();
-        let initial = MembershipAt {
-            index: 0,
-            membership: config.membership.clone(),
-        };
+        let initial = MembershipAt { index: 0, membership: config.membership.clone() };
         let snapshot = recovered.snapshot.unwrap_or_else(|| SnapshotMeta {
             index: 0,
             term: 0,
-            membership: recovered
-                .memberships
-                .first()
-                .filter(|at| at.index == 0)
-                .cloned()
-                .unwrap_or(initial),
+            membership: recovered.memberships.first().filter(|at| at.index == 0).cloned().unwrap_or(initial),
             context: bytes::Bytes::new(),
         });
         if applied < snapshot.index {
-            return Err(ConfigError::LedgerBehind {
-                applied,
-                snapshot: snapshot.index,
-            });
+            return Err(ConfigError::LedgerBehind { applied, snapshot: snapshot.index });
         }
         let mut memberships = VecDeque::from([snapshot.membership.clone()]);
-        memberships.extend(
-            recovered
-                .memberships
-                .into_iter()
-                .filter(|at| at.index > snapshot.membership.index),
-        );
-        let current = memberships
-            .back()
-            .map(|at| at.membership.clone())
-            .unwrap_or_default();
+        memberships.extend(recovered.memberships.into_iter().filter(|at| at.index > snapshot.membership.index));
+        let current = memberships.back().map(|at| at.membership.clone()).unwrap_or_default();
         current.check().map_err(ConfigError::Membership)?;
         if current.retired.contains(&config.id) {
             return Err(ConfigError::Retired(config.id));
         }
         let hard_state = start_state(&snapshot, &recovered.entries, recovered.hard_state)?;
 
-        let entries = recovered
-            .entries
-            .into_iter()
-            .map(drive::to_raft_entry)
-            .collect();
+        let entries = recovered.entries.into_iter().map(drive::to_raft_entry).collect();
         let raft_hard_state = raft::eraftpb::HardState {
             term: hard_state.term,
             vote: hard_state.vote.map_or(0, |id| id.0),
@@ -141,17 +112,9 @@ impl RaftCore {
         // Raft demands that what is applied is committed; where the ledger is ahead, the rest follows by `applied`.
         let raft_applied = applied.min(hard_state.commit);
         let store = EntryStore::new(snapshot, entries, raft_hard_state, current.to_raft());
-        let raw = RawNode::new(
-            &config.to_raft(raft_applied),
-            store,
-            &raft_logger(config.id.0),
-        )
-        .map_err(|error| ConfigError::Raft(error.to_string()))?;
-        let reported = RoleChange {
-            role: Role::Follower,
-            leader: None,
-            term: hard_state.term,
-        };
+        let raw = RawNode::new(&config.to_raft(raft_applied), store, &raft_logger(config.id.0))
+            .map_err(|error| ConfigError::Raft(error.to_string()))?;
+        let reported = RoleChange { role: Role::Follower, leader: None, term: hard_state.term };
         let mut core = Self {
             raw,
             config,
@@ -199,19 +162,14 @@ impl RaftCore {
 
     fn running(&self) -> Result<(), Stopped> {
         match &self.stopped {
-            Some(cause) => Err(Stopped {
-                cause: cause.clone(),
-            }),
+            Some(cause) => Err(Stopped { cause: cause.clone() }),
             None => Ok(()),
         }
     }
 
     /// Runs a piece of raft. A panic there is a defect; it ends this instance and not the process, so that the embedder
     /// reports it and stops in order.
-    fn guarded<T>(
-        &mut self,
-        run: impl FnOnce(&mut RawNode<EntryStore>) -> T,
-    ) -> Result<T, Stopped> {
+    fn guarded<T>(&mut self, run: impl FnOnce(&mut RawNode<EntryStore>) -> T) -> Result<T, Stopped> {
         self.running()?;
         let raw = &mut self.raw;
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(raw)));
@@ -219,21 +177,14 @@ impl RaftCore {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
             self.stop(format!("internal error: {}", text.unwrap_or_default()));
-            Stopped {
-                cause: self.stopped.clone().unwrap_or_default(),
-            }
+            Stopped { cause: self.stopped.clone().unwrap_or_default() }
         })
     }
 
     fn reset_timeout(&mut self) {
         let raft = &mut self.raw.raft;
-        let timeout = election_timeout(
-            self.config.seed,
-            self.config.id.0,
-            raft.term,
-            self.draws,
-            self.config.election_tick,
-        );
+        let timeout =
+            election_timeout(self.config.seed, self.config.id.0, raft.term, self.draws, self.config.election_tick);
         raft.set_randomized_election_timeout(timeout);
     }
 
@@ -285,17 +236,10 @@ fn start_state(
     if recovered.commit > index {
         return Err(ConfigError::Log(recovered.commit));
     }
-    let mut state = HardState {
-        commit: recovered.commit.max(snapshot.index),
-        ..recovered
-    };
+    let mut state = HardState { commit: recovered.commit.max(snapshot.index), ..recovered };
     if state.term < term {
         // The write that brought the entries was cut before its hard state: nothing of that term was promised.
-        state = HardState {
-            term,
-            vote: None,
-            ..state
-        };
+        state = HardState { term, vote: None, ..state };
     }
     Ok(state)
 }

@@ -27,10 +27,7 @@ impl RaftCore {
         if context.len() > SNAPSHOT_CONTEXT_BYTES_MAX {
             return Err(CompactError::Context);
         }
-        let (cut, applied) = (
-            self.raw.store().snapshot.index,
-            self.raw.raft.raft_log.applied,
-        );
+        let (cut, applied) = (self.raw.store().snapshot.index, self.raw.raft.raft_log.applied);
         if index <= cut {
             return Err(CompactError::Done(cut));
         }
@@ -38,22 +35,13 @@ impl RaftCore {
             return Err(CompactError::NotApplied { index, applied });
         };
         // The configuration of that index, not of now: a follower goes on from there.
-        while self
-            .memberships
-            .get(1)
-            .is_some_and(|next| next.index <= index)
-        {
+        while self.memberships.get(1).is_some_and(|next| next.index <= index) {
             self.memberships.pop_front();
         }
         let Some(membership) = self.memberships.front().cloned() else {
             return Err(CompactError::NotApplied { index, applied });
         };
-        let snapshot = SnapshotMeta {
-            index,
-            term,
-            membership,
-            context,
-        };
+        let snapshot = SnapshotMeta { index, term, membership, context };
         self.raw.mut_store().compact(snapshot.clone());
         self.write(Persist {
             token: PersistToken(0),
@@ -67,10 +55,7 @@ impl RaftCore {
 
     /// A snapshot from the leader that passed the firewall.
     pub(super) fn offered(&mut self, message: Message) -> Result<(), MessageError> {
-        let (index, term) = (
-            message.snapshot.metadata.index,
-            message.snapshot.metadata.term,
-        );
+        let (index, term) = (message.snapshot.metadata.index, message.snapshot.metadata.term);
         let log = &self.raw.raft.raft_log;
         if index < log.committed || log.match_term(index, term) {
             // This node has that entry: raft only answers how far it is.
@@ -85,13 +70,8 @@ impl RaftCore {
         let Ok((at, context)) = wire::decode_snapshot_data(&message.snapshot.data) else {
             return Ok(());
         };
-        self.out.snapshot_offer = Some(SnapshotOffer {
-            from: RaftId(message.from),
-            index,
-            term,
-            membership: at.membership,
-            context,
-        });
+        self.out.snapshot_offer =
+            Some(SnapshotOffer { from: RaftId(message.from), index, term, membership: at.membership, context });
         self.offer = Some(message);
         Ok(())
     }
@@ -103,17 +83,12 @@ impl RaftCore {
     /// When no such offer is held (any more) or the ledger is behind.
     pub fn accept_snapshot(&mut self, index: u64) -> Result<(), SnapshotError> {
         self.running()?;
-        let held = self
-            .offer
-            .as_ref()
-            .map(|offer| offer.snapshot.metadata.index);
+        let held = self.offer.as_ref().map(|offer| offer.snapshot.metadata.index);
         if held != Some(index) {
             return Err(SnapshotError::NotHeld { held });
         }
         if self.applied < index {
-            return Err(SnapshotError::LedgerBehind {
-                applied: self.applied,
-            });
+            return Err(SnapshotError::LedgerBehind { applied: self.applied });
         }
         let Some(offer) = self.offer.take() else {
             return Err(SnapshotError::NotHeld { held: None });

@@ -61,19 +61,9 @@ impl RaftCore {
         if self.role() == Role::Leader {
             for (id, progress) in raft.prs().iter().filter(|(id, _)| **id != self.config.id.0) {
                 let id = RaftId(*id);
-                let silent_ticks = self
-                    .heard
-                    .get(&id)
-                    .map(|tick| self.ticks.saturating_sub(*tick));
+                let silent_ticks = self.heard.get(&id).map(|tick| self.ticks.saturating_sub(*tick));
                 let needs_snapshot = progress.state == ProgressState::Snapshot;
-                peers.insert(
-                    id,
-                    PeerProgress {
-                        matched: progress.matched,
-                        needs_snapshot,
-                        silent_ticks,
-                    },
-                );
+                peers.insert(id, PeerProgress { matched: progress.matched, needs_snapshot, silent_ticks });
             }
         }
         Status {

@@ -33,14 +33,10 @@ pub enum LogError {
         index: u64,
     },
     /// A segment between others is gone.
-    #[error(
-        "segment {0} of the log is missing; do not start this node: let it join again under a new id"
-    )]
+    #[error("segment {0} of the log is missing; do not start this node: let it join again under a new id")]
     MissingSegment(u64),
     /// The log is of another group or node.
-    #[error(
-        "segment {segment} of the log belongs to {found}, not to {wanted}; is this another node's folder?"
-    )]
+    #[error("segment {segment} of the log belongs to {found}, not to {wanted}; is this another node's folder?")]
     WrongIdentity {
         /// The segment's number.
         segment: u64,

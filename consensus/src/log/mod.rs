@@ -41,9 +41,7 @@ pub struct LogOptions {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self {
-            segment_bytes: SEGMENT_BYTES,
-        }
+        Self { segment_bytes: SEGMENT_BYTES }
     }
 }
 
@@ -120,8 +118,7 @@ struct State {
 
 impl State {
     fn cut(&mut self, snapshot: &SnapshotMeta) {
-        self.memberships
-            .retain(|at| at.index > snapshot.membership.index);
+        self.memberships.retain(|at| at.index > snapshot.membership.index);
         self.snapshot = Some(snapshot.clone());
         self.last = self.last.max(snapshot.index);
     }
@@ -136,12 +133,7 @@ impl<V: Vfs> Log<V> {
     ///
     /// # Errors
     /// When another process has it, it belongs to another node, or it is damaged.
-    pub fn open(
-        vfs: V,
-        dir: &Path,
-        identity: Identity,
-        options: LogOptions,
-    ) -> Result<(Self, Recovered), LogError> {
+    pub fn open(vfs: V, dir: &Path, identity: Identity, options: LogOptions) -> Result<(Self, Recovered), LogError> {
         recovery::open(vfs, dir, identity, options)
     }
 
@@ -181,16 +173,8 @@ impl<V: Vfs> Log<V> {
             self.put_persist(&mut buffer, place, persist);
         }
         let path = self.path(place.segment);
-        self.file.append(&buffer).map_err(|source| LogError::Io {
-            action: "write",
-            path: path.clone(),
-            source,
-        })?;
-        self.file.sync().map_err(|source| LogError::Io {
-            action: "sync",
-            path,
-            source,
-        })?;
+        self.file.append(&buffer).map_err(|source| LogError::Io { action: "write", path: path.clone(), source })?;
+        self.file.sync().map_err(|source| LogError::Io { action: "sync", path, source })?;
         if rotates {
             self.sync_dir()?;
         }
@@ -235,35 +219,21 @@ impl<V: Vfs> Log<V> {
     }
 
     fn put(&mut self, buffer: &mut Vec<u8>, batch: Place, draft: &Draft<'_>) {
-        let place = Place {
-            offset: batch.offset + buffer.len() as u64,
-            ..batch
-        };
+        let place = Place { offset: batch.offset + buffer.len() as u64, ..batch };
         self.chain = draft.write(buffer, place, self.chain);
     }
 
     /// Where the next batch begins.
     fn here(&self) -> Place {
         let segment = self.segments.back().map_or(0, |segment| segment.number);
-        Place {
-            segment,
-            offset: self.length,
-            batch: self.length,
-        }
+        Place { segment, offset: self.length, batch: self.length }
     }
 
     fn begin_segment(&mut self) -> Result<(), LogError> {
         let number = self.segments.back().map_or(1, |segment| segment.number + 1);
         let path = self.path(number);
-        self.file = self.vfs.create(&path).map_err(|source| LogError::Io {
-            action: "create",
-            path,
-            source,
-        })?;
-        self.segments.push_back(Segment {
-            number,
-            last_index: 0,
-        });
+        self.file = self.vfs.create(&path).map_err(|source| LogError::Io { action: "create", path, source })?;
+        self.segments.push_back(Segment { number, last_index: 0 });
         self.length = 0;
         Ok(())
     }
@@ -272,11 +242,7 @@ impl<V: Vfs> Log<V> {
         let (identity, state) = (self.identity, self.state.clone());
         self.put(buffer, place, &Draft::Segment(&identity));
         if let Some(snapshot) = &state.snapshot {
-            self.put(
-                buffer,
-                place,
-                &Draft::Snapshot(SnapshotRecord::Carried, snapshot),
-            );
+            self.put(buffer, place, &Draft::Snapshot(SnapshotRecord::Carried, snapshot));
         }
         for at in &state.memberships {
             self.put(buffer, place, &Draft::Membership(at));
@@ -290,32 +256,19 @@ impl<V: Vfs> Log<V> {
             return Ok(());
         };
         let mut removed = false;
-        while self.segments.len() > 1
-            && self
-                .segments
-                .front()
-                .is_some_and(|oldest| oldest.last_index <= cut)
-        {
+        while self.segments.len() > 1 && self.segments.front().is_some_and(|oldest| oldest.last_index <= cut) {
             let Some(oldest) = self.segments.pop_front() else {
                 break;
             };
             let path = self.path(oldest.number);
-            self.vfs.remove(&path).map_err(|source| LogError::Io {
-                action: "remove",
-                path,
-                source,
-            })?;
+            self.vfs.remove(&path).map_err(|source| LogError::Io { action: "remove", path, source })?;
             removed = true;
         }
         if removed { self.sync_dir() } else { Ok(()) }
     }
 
     fn sync_dir(&self) -> Result<(), LogError> {
-        let failed = |source| LogError::Io {
-            action: "sync",
-            path: self.dir.clone(),
-            source,
-        };
+        let failed = |source| LogError::Io { action: "sync", path: self.dir.clone(), source };
         self.vfs.sync_dir(&self.dir).map_err(failed)
     }
 
@@ -337,10 +290,7 @@ fn check(batch: &[Persist], mut last: u64) -> Result<(), LogError> {
         }
         for entry in &persist.entries {
             if entry.index > last + 1 {
-                return Err(LogError::Gap {
-                    found: entry.index,
-                    last,
-                });
+                return Err(LogError::Gap { found: entry.index, last });
             }
             if entry.data.len() >= RECORD_BYTES_MAX {
                 return Err(LogError::TooLarge(entry.data.len()));

@@ -95,22 +95,11 @@ impl Header {
             if length > RECORD_BYTES_MAX {
                 return Err(DecodeError::TooLong);
             }
-            let place = Place {
-                segment: reader.u64()?,
-                offset: reader.u64()?,
-                batch: reader.u64()?,
-            };
+            let place = Place { segment: reader.u64()?, offset: reader.u64()?, batch: reader.u64()? };
             let (index, term) = (reader.u64()?, reader.u64()?);
             let mut previous = Chain::default();
             previous.copy_from_slice(&reader.bytes(16)?);
-            Ok(Self {
-                place,
-                previous,
-                kind,
-                length,
-                index,
-                term,
-            })
+            Ok(Self { place, previous, kind, length, index, term })
         };
         parse().ok()
     }
@@ -147,10 +136,7 @@ fn decode(header: &Header, payload: Bytes) -> Result<Record, DecodeError> {
         0 => {
             let mut cluster = [0; 32];
             cluster.copy_from_slice(&reader.bytes(32)?);
-            Record::Segment(Identity {
-                cluster,
-                node: RaftId(reader.u64()?),
-            })
+            Record::Segment(Identity { cluster, node: RaftId(reader.u64()?) })
         }
         1 => {
             let kind = match reader.u8()? {
@@ -159,20 +145,11 @@ fn decode(header: &Header, payload: Bytes) -> Result<Record, DecodeError> {
                 _ => return Err(DecodeError::Unknown),
             };
             let data = reader.bytes(reader.len())?;
-            Record::Entry(Entry {
-                index: header.index,
-                term: header.term,
-                kind,
-                data,
-            })
+            Record::Entry(Entry { index: header.index, term: header.term, kind, data })
         }
         2 => {
             let (term, vote, commit) = (reader.u64()?, reader.u64()?, reader.u64()?);
-            Record::HardState(HardState {
-                term,
-                vote: RaftId::known(vote),
-                commit,
-            })
+            Record::HardState(HardState { term, vote: RaftId::known(vote), commit })
         }
         3 => Record::Membership(reader.membership()?),
         4 => {
@@ -184,15 +161,7 @@ fn decode(header: &Header, payload: Bytes) -> Result<Record, DecodeError> {
             };
             let membership = reader.membership()?;
             let context = reader.string(RECORD_BYTES_MAX)?;
-            Record::Snapshot(
-                reason,
-                SnapshotMeta {
-                    index: header.index,
-                    term: header.term,
-                    membership,
-                    context,
-                },
-            )
+            Record::Snapshot(reason, SnapshotMeta { index: header.index, term: header.term, membership, context })
         }
         _ => return Err(DecodeError::Unknown),
     };

@@ -7,9 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::record::{self, Chain, Header, Record, SnapshotRecord};
-use super::{
-    Identity, Log, LogError, LogOptions, Recovered, Segment, State, TornTail, segment_name, tail,
-};
+use super::{Identity, Log, LogError, LogOptions, Recovered, Segment, State, TornTail, segment_name, tail};
 use crate::types::{Entry, HardState, MembershipAt, SnapshotMeta};
 use crate::vfs::{Vfs, VfsFile};
 
@@ -38,21 +36,13 @@ pub(super) fn open<V: Vfs>(
 ) -> Result<(Log<V>, Recovered), LogError> {
     let failed = |action, path: &Path| {
         let path = path.to_owned();
-        move |source| LogError::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| LogError::Io { action, path, source }
     };
     vfs.create_dir(dir).map_err(failed("create", dir))?;
     let lock_path = dir.join("lock");
     let lock = vfs.lock(&lock_path).map_err(|source| match source.kind() {
         io::ErrorKind::WouldBlock => LogError::Locked(dir.to_owned()),
-        _ => LogError::Io {
-            action: "lock",
-            path: lock_path.clone(),
-            source,
-        },
+        _ => LogError::Io { action: "lock", path: lock_path.clone(), source },
     })?;
     let numbers = segment_numbers(&vfs.list(dir).map_err(failed("list", dir))?)?;
 
@@ -63,30 +53,15 @@ pub(super) fn open<V: Vfs>(
     for number in numbers {
         let path = dir.join(segment_name(number));
         let bytes = Bytes::from(vfs.read(&path).map_err(failed("read", &path))?);
-        replay.segments.push_back(Segment {
-            number,
-            last_index: 0,
-        });
+        replay.segments.push_back(Segment { number, last_index: 0 });
         let bad = replay.segment(number, &bytes, identity)?;
         length = bytes.len() as u64;
         let Some(Bad { offset }) = bad else { continue };
         if Some(number) != newest || !tail::is_torn(&bytes, offset, number) {
-            return Err(LogError::Damaged {
-                segment: number,
-                offset: offset as u64,
-                index: replay.next_index(),
-            });
+            return Err(LogError::Damaged { segment: number, offset: offset as u64, index: replay.next_index() });
         }
-        let cut = TornTail {
-            segment: number,
-            offset: offset as u64,
-            bytes: (bytes.len() - offset) as u64,
-        };
-        tracing::warn!(
-            node = identity.node.0,
-            ?cut,
-            "discarded a write that was never acknowledged"
-        );
+        let cut = TornTail { segment: number, offset: offset as u64, bytes: (bytes.len() - offset) as u64 };
+        tracing::warn!(node = identity.node.0, ?cut, "discarded a write that was never acknowledged");
         torn = Some(cut);
         if offset == 0 {
             // The crash came before the segment had its first record; the one before it goes on.
@@ -112,11 +87,7 @@ pub(super) fn open<V: Vfs>(
     let first = replay.segments.is_empty();
     let number = replay.segments.back().map_or(1, |segment| segment.number);
     let path = dir.join(segment_name(number));
-    let file = if first {
-        vfs.create(&path)
-    } else {
-        vfs.open(&path)
-    };
+    let file = if first { vfs.create(&path) } else { vfs.open(&path) };
     let mut log = Log {
         file: file.map_err(failed("open", &path))?,
         vfs,
@@ -132,10 +103,7 @@ pub(super) fn open<V: Vfs>(
         _lock: lock,
     };
     if first {
-        log.segments.push_back(Segment {
-            number,
-            last_index: 0,
-        });
+        log.segments.push_back(Segment { number, last_index: 0 });
         log.length = 0;
         let (mut buffer, place) = (Vec::new(), log.here());
         log.repeat_state(&mut buffer, place);
@@ -157,12 +125,7 @@ pub(super) fn open<V: Vfs>(
 fn segment_numbers(names: &[String]) -> Result<Vec<u64>, LogError> {
     let mut numbers: Vec<u64> = names
         .iter()
-        .filter_map(|name| {
-            name.strip_suffix(".log")?
-                .parse()
-                .ok()
-                .filter(|number| segment_name(*number) == *name)
-        })
+        .filter_map(|name| name.strip_suffix(".log")?.parse().ok().filter(|number| segment_name(*number) == *name))
         .collect();
     numbers.sort_unstable();
     for pair in numbers.windows(2) {
@@ -180,22 +143,13 @@ fn previous_length<V: Vfs>(vfs: &V, dir: &Path, replay: &Replay) -> Result<u64, 
         return Ok(0);
     };
     let path = dir.join(segment_name(segment.number));
-    let bytes = vfs.read(&path).map_err(|source| LogError::Io {
-        action: "read",
-        path,
-        source,
-    })?;
+    let bytes = vfs.read(&path).map_err(|source| LogError::Io { action: "read", path, source })?;
     Ok(bytes.len() as u64)
 }
 
 impl Replay {
     /// Reads a segment's records up to its end or the first that is not right.
-    fn segment(
-        &mut self,
-        number: u64,
-        bytes: &Bytes,
-        identity: Identity,
-    ) -> Result<Option<Bad>, LogError> {
+    fn segment(&mut self, number: u64, bytes: &Bytes, identity: Identity) -> Result<Option<Bad>, LogError> {
         let mut offset = 0;
         let mut batch = 0;
         while offset < bytes.len() {
@@ -214,9 +168,7 @@ impl Replay {
             let Some((record, chain)) = record::read(&header, &rest) else {
                 return bad;
             };
-            if (offset == 0) != matches!(record, Record::Segment(_))
-                || !self.take(number, record, identity)?
-            {
+            if (offset == 0) != matches!(record, Record::Segment(_)) || !self.take(number, record, identity)? {
                 return bad;
             }
             self.chain = Some(chain);
@@ -233,12 +185,8 @@ impl Replay {
             Record::Segment(found) => {
                 if found != identity {
                     let name = |identity: Identity| {
-                        let cluster: String = identity
-                            .cluster
-                            .iter()
-                            .take(8)
-                            .map(|byte| format!("{byte:02x}"))
-                            .collect();
+                        let cluster: String =
+                            identity.cluster.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
                         format!("node {} of group {cluster}", identity.node)
                     };
                     return Err(LogError::WrongIdentity {
@@ -257,11 +205,7 @@ impl Replay {
             Record::HardState(state) => self.hard_state = state,
             Record::Membership(at) => {
                 // A segment's begin repeats those that the one before it has.
-                if self
-                    .memberships
-                    .last()
-                    .is_none_or(|last| last.index < at.index)
-                {
+                if self.memberships.last().is_none_or(|last| last.index < at.index) {
                     self.memberships.push(at);
                 }
             }
@@ -273,13 +217,8 @@ impl Replay {
                         segment.last_index = 0;
                     }
                 }
-                self.memberships
-                    .retain(|at| at.index > meta.membership.index);
-                while self
-                    .entries
-                    .front()
-                    .is_some_and(|first| first.index <= meta.index)
-                {
+                self.memberships.retain(|at| at.index > meta.membership.index);
+                while self.entries.front().is_some_and(|first| first.index <= meta.index) {
                     self.entries.pop_front();
                 }
                 self.snapshot = Some(meta);
@@ -289,11 +228,7 @@ impl Replay {
     }
 
     fn entry(&mut self, entry: Entry) -> bool {
-        while self
-            .entries
-            .back()
-            .is_some_and(|last| last.index >= entry.index)
-        {
+        while self.entries.back().is_some_and(|last| last.index >= entry.index) {
             self.entries.pop_back();
         }
         match self.entries.back() {
@@ -307,10 +242,7 @@ impl Replay {
 
     fn next_index(&self) -> u64 {
         let cut = self.snapshot.as_ref().map_or(0, |snapshot| snapshot.index);
-        self.entries
-            .back()
-            .map_or(cut, |entry| entry.index.max(cut))
-            + 1
+        self.entries.back().map_or(cut, |entry| entry.index.max(cut)) + 1
     }
 
     /// The entries must reach back to the snapshot.

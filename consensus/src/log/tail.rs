@@ -30,15 +30,10 @@ fn has_later_batch(bytes: &[u8], offset: usize, segment: u64) -> bool {
     let from = offset.saturating_add(1);
     (from..bytes.len().saturating_sub(HEADER_BYTES - 1)).any(|at| {
         bytes.get(at) == Some(&b'G')
-            && bytes
-                .get(at..)
-                .and_then(Header::read)
-                .is_some_and(|header| {
-                    let place = header.place;
-                    place.segment == segment
-                        && place.offset == at as u64
-                        && place.batch > offset as u64
-                })
+            && bytes.get(at..).and_then(Header::read).is_some_and(|header| {
+                let place = header.place;
+                place.segment == segment && place.offset == at as u64 && place.batch > offset as u64
+            })
     })
 }
 
@@ -46,10 +41,7 @@ fn has_zero_sector(bytes: &[u8], offset: usize) -> bool {
     let mut start = offset;
     while start < bytes.len() {
         let end = ((start / SECTOR + 1) * SECTOR).min(bytes.len());
-        if bytes
-            .get(start..end)
-            .is_some_and(|sector| sector.iter().all(|byte| *byte == 0))
-        {
+        if bytes.get(start..end).is_some_and(|sector| sector.iter().all(|byte| *byte == 0)) {
             return true;
         }
         start = end;

@@ -114,12 +114,8 @@ impl SimVfs {
                         kept.insert(path.clone(), file.clone());
                     }
                 }
-                let removed: Vec<PathBuf> = disk
-                    .durable_names
-                    .keys()
-                    .filter(|path| !disk.files.contains_key(*path))
-                    .cloned()
-                    .collect();
+                let removed: Vec<PathBuf> =
+                    disk.durable_names.keys().filter(|path| !disk.files.contains_key(*path)).cloned().collect();
                 for path in removed {
                     if random.below(2) == 0 {
                         kept.remove(&path);
@@ -147,11 +143,7 @@ impl SimVfs {
     /// Replaces a file's bytes, durably: damage by the medium.
     pub fn overwrite(&self, path: &Path, bytes: Vec<u8>) {
         let mut disk = hold(&self.disk);
-        let file = File::new(Mutex::new(Content {
-            now: bytes.clone(),
-            synced: bytes,
-            ..Content::default()
-        }));
+        let file = File::new(Mutex::new(Content { now: bytes.clone(), synced: bytes, ..Content::default() }));
         disk.files.insert(path.to_owned(), file.clone());
         disk.durable_names.insert(path.to_owned(), file);
     }
@@ -215,9 +207,7 @@ impl Content {
         };
         match random.below(3) {
             0 => {}
-            1 => {
-                left.extend_from_slice(torn.get(..random.below(torn.len() + 1)).unwrap_or_default())
-            }
+            1 => left.extend_from_slice(torn.get(..random.below(torn.len() + 1)).unwrap_or_default()),
             _ => {
                 // The size made it to the disk, some sectors did not.
                 let start = left.len();
@@ -226,8 +216,7 @@ impl Content {
                 let mut sector = start / SECTOR * SECTOR;
                 while sector < end {
                     if random.below(2) == 0
-                        && let Some(lost) =
-                            left.get_mut(sector.max(start)..(sector + SECTOR).min(end))
+                        && let Some(lost) = left.get_mut(sector.max(start)..(sector + SECTOR).min(end))
                     {
                         lost.fill(0);
                     }
@@ -262,11 +251,7 @@ fn missing() -> io::Error {
 
 impl SimVfs {
     fn handle(&self, file: File, epoch: u64) -> SimFile {
-        SimFile {
-            disk: self.disk.clone(),
-            file,
-            epoch,
-        }
+        SimFile { disk: self.disk.clone(), file, epoch }
     }
 }
 
@@ -281,17 +266,12 @@ impl Vfs for SimVfs {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let disk = hold(&self.disk);
         let inside = disk.files.keys().filter(|path| path.parent() == Some(dir));
-        Ok(inside
-            .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
-            .collect())
+        Ok(inside.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect())
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let disk = hold(&self.disk);
-        disk.files
-            .get(path)
-            .map(|file| hold(file).now.clone())
-            .ok_or_else(missing)
+        disk.files.get(path).map(|file| hold(file).now.clone()).ok_or_else(missing)
     }
 
     fn create(&self, path: &Path) -> io::Result<SimFile> {
@@ -311,23 +291,15 @@ impl Vfs for SimVfs {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        hold(&self.disk)
-            .files
-            .remove(path)
-            .map(|_| ())
-            .ok_or_else(missing)
+        hold(&self.disk).files.remove(path).map(|_| ()).ok_or_else(missing)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = hold(&self.disk);
         let inside = |path: &Path| path.parent() == Some(dir);
         disk.durable_names.retain(|path, _| !inside(path));
-        let files: Vec<_> = disk
-            .files
-            .iter()
-            .filter(|(path, _)| inside(path))
-            .map(|(p, f)| (p.clone(), f.clone()))
-            .collect();
+        let files: Vec<_> =
+            disk.files.iter().filter(|(path, _)| inside(path)).map(|(p, f)| (p.clone(), f.clone())).collect();
         disk.durable_names.extend(files);
         Ok(())
     }
@@ -337,11 +309,7 @@ impl Vfs for SimVfs {
         if !disk.locks.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(SimLock {
-            disk: self.disk.clone(),
-            path: path.to_owned(),
-            epoch: disk.epoch,
-        })
+        Ok(SimLock { disk: self.disk.clone(), path: path.to_owned(), epoch: disk.epoch })
     }
 }
 
@@ -358,32 +326,20 @@ impl SimFile {
     /// The disk, if this handle is not from before a crash.
     fn alive(&self) -> io::Result<MutexGuard<'_, Disk>> {
         let disk = hold(&self.disk);
-        if disk.epoch == self.epoch {
-            Ok(disk)
-        } else {
-            Err(io::Error::other("the machine has crashed"))
-        }
+        if disk.epoch == self.epoch { Ok(disk) } else { Err(io::Error::other("the machine has crashed")) }
     }
 }
 
 impl VfsFile for SimFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.alive()?;
-        let room = disk.full_after.map_or(bytes.len(), |left| {
-            usize::try_from(left).unwrap_or(usize::MAX)
-        });
+        let room = disk.full_after.map_or(bytes.len(), |left| usize::try_from(left).unwrap_or(usize::MAX));
         let written = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-        disk.full_after = disk
-            .full_after
-            .map(|left| left.saturating_sub(written.len() as u64));
+        disk.full_after = disk.full_after.map(|left| left.saturating_sub(written.len() as u64));
         let mut content = hold(&self.file);
         content.now.extend_from_slice(written);
         content.unsynced.push(written.to_vec());
-        if written.len() < bytes.len() {
-            Err(io::ErrorKind::StorageFull.into())
-        } else {
-            Ok(())
-        }
+        if written.len() < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {

@@ -1,0 +1,276 @@
+//! Single stories about a group, on a calm network unless the story says otherwise.
+
+mod support;
+
+use bytes::Bytes;
+use galen_consensus::{
+    CompactError, CoreConfig, Membership, MembershipChange, MembershipChangeError, MembershipError, ProposeError,
+    RaftCore, RaftId, Recovered, Role, SnapshotError, TransferError,
+};
+use support::cluster::{Cluster, World};
+
+fn calm(voters: u64) -> Cluster {
+    let mut cluster = Cluster::new(World::calm(voters), 11);
+    cluster.until(100, |cluster| cluster.leader().is_some());
+    cluster.run(3).unwrap();
+    cluster
+}
+
+fn follower(cluster: &Cluster) -> u64 {
+    (1..=cluster.world.voters).find(|id| Some(*id) != cluster.leader()).unwrap()
+}
+
+#[test]
+fn a_sole_voter_commits_only_what_is_durable() {
+    let membership = Membership::new([RaftId(1)], []);
+    let mut core = RaftCore::new(CoreConfig::new(RaftId(1), membership, 1), Recovered::default(), 0).unwrap();
+    core.campaign().unwrap();
+    let start = core.effects().unwrap();
+    // The group's first configuration is on its way to the disk, so the election waits.
+    assert_eq!(core.status().role, Role::Follower);
+    core.persisted(start.persist.last().unwrap().token).unwrap();
+    core.campaign().unwrap();
+    let opened = core.effects().unwrap();
+    assert_eq!(opened.role.unwrap().role, Role::Leader);
+    core.persisted(opened.persist.last().unwrap().token).unwrap();
+    assert_eq!(core.effects().unwrap().committed.len(), 1);
+    core.propose(Bytes::from_static(b"first")).unwrap();
+    let first = core.effects().unwrap();
+    core.propose(Bytes::from_static(b"second")).unwrap();
+    let second = core.effects().unwrap();
+    assert!(first.committed.is_empty() && second.committed.is_empty(), "nothing is durable yet");
+    core.persisted(first.persist.last().unwrap().token).unwrap();
+    let committed: Vec<u64> = core.effects().unwrap().committed.iter().map(|entry| entry.index).collect();
+    assert_eq!(committed, [2], "only the first is durable");
+    core.persisted(second.persist.last().unwrap().token).unwrap();
+    let committed: Vec<u64> = core.effects().unwrap().committed.iter().map(|entry| entry.index).collect();
+    assert_eq!(committed, [3], "right after the sync");
+}
+
+#[test]
+fn a_leader_replicates_while_it_writes_and_a_follower_does_not_promise_before_it_wrote() {
+    let mut cluster = calm(3);
+    let leader = cluster.leader().unwrap();
+    cluster.core(leader).propose(Bytes::from_static(b"entry")).unwrap();
+    let effects = cluster.core(leader).effects().unwrap();
+    assert_eq!((effects.persist.len(), effects.send.len()), (1, 2), "sent before it is durable here");
+    let (to, bytes) = (effects.send[0].to, effects.send[0].bytes.clone());
+    let receiver = cluster.core(to.0);
+    receiver.message(RaftId(leader), bytes).unwrap();
+    let received = receiver.effects().unwrap();
+    assert!(received.send.is_empty(), "no promise before the sync");
+    receiver.persisted(received.persist.last().unwrap().token).unwrap();
+    assert_eq!(receiver.effects().unwrap().send.len(), 1);
+}
+
+#[test]
+fn leadership_is_handed_over() {
+    let mut cluster = calm(3);
+    let (leader, next) = (cluster.leader().unwrap(), follower(&cluster));
+    assert_eq!(cluster.core(next).transfer_leader(RaftId(leader)), Err(TransferError::NotLeader));
+    assert_eq!(cluster.core(leader).transfer_leader(RaftId(9)), Err(TransferError::NotVoter(RaftId(9))));
+    cluster.core(leader).transfer_leader(RaftId(next)).unwrap();
+    assert_eq!(cluster.core(leader).propose(Bytes::from_static(b"x")), Err(ProposeError::Transferring));
+    cluster.until(10, |cluster| cluster.leader() == Some(next));
+    assert_eq!(cluster.status(leader).leader, Some(RaftId(next)));
+}
+
+#[test]
+fn an_isolated_leader_steps_down_and_an_isolated_follower_disturbs_nobody() {
+    let mut cluster = calm(5);
+    let leader = cluster.leader().unwrap();
+    cluster.far.insert(RaftId(leader));
+    cluster.until(60, |cluster| cluster.status(leader).role != Role::Leader);
+    let isolated = cluster.core(leader).propose(Bytes::from_static(b"x"));
+    assert!(matches!(isolated, Err(ProposeError::NotLeader { .. })));
+    cluster.until(100, |cluster| cluster.leader().is_some_and(|now| now != leader));
+    let (now, term) = (cluster.leader().unwrap(), cluster.status(cluster.leader().unwrap()).term);
+    // Long alone, it asks in vain; its term stays, so its return deposes nobody.
+    cluster.run(200).unwrap();
+    cluster.far.clear();
+    cluster.run(60).unwrap();
+    assert_eq!((cluster.leader(), cluster.status(now).term), (Some(now), term));
+    assert_eq!(cluster.status(leader).leader, Some(RaftId(now)));
+}
+
+#[test]
+fn a_leader_whose_disk_is_stuck_steps_down() {
+    let mut cluster = calm(3);
+    let leader = cluster.leader().unwrap();
+    let core = cluster.core(leader);
+    core.propose(Bytes::from_static(b"never written")).unwrap();
+    let _unwritten = core.effects().unwrap();
+    for _ in 0..30 {
+        core.tick().unwrap();
+        let _unsent = core.effects().unwrap();
+        if core.status().role != Role::Leader {
+            return;
+        }
+    }
+    panic!("it leads on");
+}
+
+#[test]
+fn a_follower_behind_the_cut_holds_the_offer_until_its_ledger_has_the_block() {
+    let mut cluster = calm(3);
+    let (leader, late) = (cluster.leader().unwrap(), follower(&cluster));
+    cluster.pulls = false;
+    cluster.far.insert(RaftId(late));
+    for number in 0..20u8 {
+        let id = cluster.leader().unwrap();
+        cluster.core(id).propose(Bytes::from(vec![number])).unwrap();
+        cluster.run(1).unwrap();
+    }
+    let cut = cluster.status(leader).commit;
+    let core = cluster.core(leader);
+    assert!(matches!(core.compact(cut + 1, Bytes::new()), Err(CompactError::NotApplied { .. })));
+    core.compact(cut, Bytes::from_static(b"height 20")).unwrap();
+    assert_eq!(core.compact(cut, Bytes::new()), Err(CompactError::Done(cut)));
+    cluster.run(3).unwrap();
+    cluster.far.clear();
+    cluster.run(100).unwrap();
+    let before = cluster.status(late);
+    assert!(before.commit < cut, "nothing was replaced by the message");
+    assert!(cluster.status(leader).peers[&RaftId(late)].needs_snapshot);
+    let applied = before.applied;
+    assert_eq!(cluster.core(late).accept_snapshot(cut), Err(SnapshotError::LedgerBehind { applied }));
+    assert_eq!(cluster.core(late).accept_snapshot(cut + 1), Err(SnapshotError::NotHeld { held: Some(cut) }));
+    cluster.pulls = true;
+    cluster.until(100, |cluster| cluster.status(late).snapshot == cut);
+    cluster.core(leader).propose(Bytes::from_static(b"after")).unwrap();
+    cluster.until(20, |cluster| cluster.status(late).commit > cut);
+    cluster.heal_and_check().unwrap();
+}
+
+#[test]
+fn reads_are_confirmed_by_a_quorum() {
+    let mut cluster = calm(3);
+    let (leader, other) = (cluster.leader().unwrap(), follower(&cluster));
+    for id in [leader, other] {
+        let commit = cluster.status(id).commit;
+        cluster.core(id).read_index(b"question").unwrap();
+        let read = cluster.core(id).effects().unwrap();
+        assert!(read.read_states.is_empty(), "nobody was asked yet");
+        cluster.reads.clear();
+        cluster.send(RaftId(id), read.send);
+        cluster.run(2).unwrap();
+        assert_eq!(cluster.reads, [(RaftId(id), commit, b"question".to_vec())]);
+    }
+    // Alone it gets no answer.
+    cluster.far.insert(RaftId(leader));
+    cluster.core(leader).read_index(b"alone").unwrap();
+    cluster.reads.clear();
+    cluster.run(5).unwrap();
+    assert!(cluster.reads.is_empty());
+}
+
+#[test]
+fn proposals_are_bounded() {
+    let mut cluster = calm(3);
+    let (leader, other) = (cluster.leader().unwrap(), follower(&cluster));
+    assert_eq!(cluster.core(leader).propose(Bytes::new()), Err(ProposeError::Empty));
+    let large = Bytes::from(vec![0; galen_consensus::limits::ENTRY_BYTES_MAX + 1]);
+    assert!(matches!(cluster.core(leader).propose(large), Err(ProposeError::TooLarge { .. })));
+    let refused = cluster.core(other).propose(Bytes::from_static(b"x"));
+    assert_eq!(refused, Err(ProposeError::NotLeader { leader: Some(RaftId(leader)) }));
+    let large = Bytes::from(vec![0; 4 << 20]);
+    let taken = (0..100).take_while(|_| cluster.core(leader).propose(large.clone()).is_ok()).count();
+    assert_eq!(taken, 16, "64 MiB uncommitted");
+    assert_eq!(cluster.core(leader).propose(large), Err(ProposeError::Full));
+}
+
+#[test]
+fn the_group_changes_through_a_joint_configuration_and_ids_do_not_come_back() {
+    let mut world = World::calm(3);
+    world.learners = 1;
+    let mut cluster = Cluster::new(world, 5);
+    cluster.until(100, |cluster| cluster.leader().is_some());
+    cluster.run(30).unwrap();
+    let leader = cluster.leader().unwrap();
+    let removed = RaftId(follower(&cluster));
+    let change = MembershipChange {
+        voters: [RaftId(4)].into(),
+        removed: [removed].into(),
+        context: Bytes::from_static(b"vote 7"),
+        ..MembershipChange::default()
+    };
+    let stranger = MembershipChange { voters: [RaftId(9)].into(), ..MembershipChange::default() };
+    let refused = cluster.core(leader).propose_conf_change(stranger);
+    assert_eq!(refused, Err(MembershipChangeError::NotCaughtUp(RaftId(9))));
+    let nothing = cluster.core(leader).propose_conf_change(MembershipChange::default());
+    assert_eq!(nothing, Err(MembershipChangeError::NoChange));
+    cluster.core(leader).propose_conf_change(change.clone()).unwrap();
+    assert_eq!(cluster.core(leader).propose_conf_change(change), Err(MembershipChangeError::Unfinished));
+    cluster.until(50, |cluster| {
+        let membership = cluster.status(leader).membership;
+        !membership.is_joint() && membership.voters.contains(&RaftId(4)) && !membership.contains(removed)
+    });
+    cluster.run(30).unwrap();
+    assert!(cluster.status(4).membership.retired.contains(&removed));
+    let back = MembershipChange { learners: [removed].into(), ..MembershipChange::default() };
+    let leader = cluster.leader().unwrap();
+    let refused = cluster.core(leader).propose_conf_change(back);
+    assert_eq!(refused, Err(MembershipChangeError::Membership(MembershipError::Retired(removed))));
+    // What the log says outlives a restart, whatever the configuration file says.
+    cluster.crash(4);
+    cluster.start(3).unwrap();
+    let membership = cluster.status(4).membership;
+    assert!(membership.voters.contains(&RaftId(4)) && membership.retired.contains(&removed));
+}
+
+#[test]
+fn a_change_that_would_lose_the_quorum_is_refused() {
+    let mut cluster = calm(5);
+    let leader = cluster.leader().unwrap();
+    let down: Vec<u64> = (1..=5).filter(|id| *id != leader).take(2).collect();
+    for id in &down {
+        cluster.far.insert(RaftId(*id));
+    }
+    cluster.run(30).unwrap();
+    let leader = cluster.leader().unwrap();
+    // Of the remaining three voters only one would be heard.
+    let removed = (1..=5).filter(|id| *id != leader && !down.contains(id)).map(RaftId).collect();
+    let change = MembershipChange { removed, ..MembershipChange::default() };
+    let refused = cluster.core(leader).propose_conf_change(change);
+    assert_eq!(refused, Err(MembershipChangeError::WouldLoseQuorum { active: 1, voters: 3 }));
+}
+
+#[test]
+fn a_stopped_core_takes_nothing_more() {
+    let mut cluster = calm(3);
+    let core = cluster.core(1);
+    core.stop("the disk is full");
+    assert!(core.tick().is_err() && core.effects().is_err() && core.applied(9).is_err());
+    let message = core.propose(Bytes::from_static(b"x")).unwrap_err().to_string();
+    assert!(message.contains("the disk is full"), "{message}");
+}
+
+#[test]
+fn a_ledger_ahead_of_the_log_is_not_handed_entries_again_and_one_behind_is_refused() {
+    let mut cluster = calm(3);
+    for _ in 0..10 {
+        let leader = cluster.leader().unwrap();
+        cluster.core(leader).propose(Bytes::from_static(b"entry")).unwrap();
+        cluster.run(1).unwrap();
+    }
+    cluster.run(3).unwrap();
+    let id = follower(&cluster);
+    let position = usize::try_from(id).unwrap() - 1;
+    // The harness panics on an entry that does not follow its ledger.
+    cluster.crash(id);
+    let longest = cluster.nodes.iter().map(|node| node.ledger.clone()).max_by_key(Vec::len).unwrap();
+    cluster.nodes[position].ledger = longest;
+    cluster.start(position).unwrap();
+    cluster.heal_and_check().unwrap();
+
+    let meta = galen_consensus::SnapshotMeta {
+        index: 50,
+        term: 1,
+        membership: galen_consensus::MembershipAt { index: 0, membership: cluster.membership() },
+        context: Bytes::new(),
+    };
+    let recovered = Recovered { snapshot: Some(meta), ..Recovered::default() };
+    let config = CoreConfig::new(RaftId(1), cluster.membership(), 1);
+    let error = RaftCore::new(config, recovered, 49).err().unwrap();
+    assert_eq!(error.code(), "consensus-ledger-behind");
+}
