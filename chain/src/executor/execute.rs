@@ -1,0 +1,235 @@
+//! A committed batch to a block. Deterministic: it reads the batch, the parent's state and nothing else, so every
+//! replica computes the same header.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use galen_contracts::{BlockContext, Verdict};
+use galen_ledger::{BlockCommit, PreparedState, Row, StateWrite};
+use galen_types::Hash;
+use galen_types::{
+    Batch, Block, BlockHeader, DecodedTransaction, Encoding, NodeName, Parameters, PublicKey, Receipt, Signer,
+    Timestamp, TransactionId, merkle,
+};
+
+use super::{Executed, ExecutedBlock, Executor, ExecutorError, LedgerState, Tip, Void};
+use crate::limits;
+use crate::orderer::{CutPoint, OrderedBatch};
+use crate::overlay::Overlay;
+
+/// What a block is made of, before it is executed.
+pub(super) struct Proposal {
+    pub(super) time: Timestamp,
+    pub(super) proposer: NodeName,
+    pub(super) raft_term: u64,
+    pub(super) raft_index: u64,
+    pub(super) transactions: Vec<DecodedTransaction>,
+}
+
+/// What execution of a proposal gives, before it has a header.
+struct Run {
+    transactions: Vec<Vec<u8>>,
+    receipts: Vec<Receipt>,
+    writes: Vec<StateWrite>,
+    void: Vec<(TransactionId, Void)>,
+}
+
+/// A block with everything it changes, not written yet.
+pub(super) struct Built {
+    pub(super) block: Block,
+    pub(super) hash: Hash,
+    pub(super) receipts: Vec<Receipt>,
+    prepared: PreparedState,
+}
+
+impl Executor {
+    /// Executes a committed batch. One that is applied already (by pulling its block) is passed over.
+    ///
+    /// # Errors
+    /// [`ExecutorError`]: the replica must stop.
+    pub fn execute(&mut self, ordered: &OrderedBatch) -> Result<Executed, ExecutorError> {
+        let applied = self.ledger.applied()?.index;
+        if ordered.index <= applied {
+            return Ok(Executed { applied_index: applied, ..Executed::default() });
+        }
+        let parameters = self.parameters()?;
+        let Some((batch, transactions)) = decode_batch(&ordered.bytes, &parameters) else {
+            return self.passed_over(ordered, Vec::new());
+        };
+        let proposal = Proposal {
+            time: batch.proposed.max(self.tip.time.plus_ms(1)),
+            proposer: batch.proposer,
+            raft_term: ordered.term,
+            raft_index: ordered.index,
+            transactions,
+        };
+        let (built, void) = self.build(proposal)?;
+        let Some(built) = built else { return self.passed_over(ordered, void) };
+        let block = self.commit(built, ordered.bytes.len())?;
+        Ok(Executed { applied_index: ordered.index, block: Some(block), void })
+    }
+
+    /// An entry that makes no block.
+    fn passed_over(
+        &mut self,
+        ordered: &OrderedBatch,
+        void: Vec<(TransactionId, Void)>,
+    ) -> Result<Executed, ExecutorError> {
+        self.ledger.mark_applied(ordered.index, ordered.term)?;
+        Ok(Executed { applied_index: ordered.index, block: None, void })
+    }
+
+    /// The parameters in force at the tip.
+    pub(super) fn parameters(&self) -> Result<Parameters, ExecutorError> {
+        let view = self.ledger.view()?;
+        Ok(galen_contracts::query::parameters(&LedgerState(&view))?)
+    }
+
+    /// Executes a proposal on the tip's state. No block when every transaction is void.
+    pub(super) fn build(
+        &self,
+        proposal: Proposal,
+    ) -> Result<(Option<Built>, Vec<(TransactionId, Void)>), ExecutorError> {
+        let view = self.ledger.view()?;
+        let state = LedgerState(&view);
+        let context = BlockContext {
+            genesis: self.genesis_hash,
+            height: self.tip.height + 1,
+            time: proposal.time,
+            rules_version: self.config.genesis.rules_version,
+        };
+        let run = self.run(&state, &context, proposal.transactions)?;
+        if run.transactions.is_empty() {
+            return Ok((None, run.void));
+        }
+        let prepared = self.ledger.prepare_state(run.writes)?;
+        let encoded: Vec<Vec<u8>> = run.receipts.iter().map(Encoding::encode).collect();
+        let header = BlockHeader {
+            genesis: self.genesis_hash,
+            chain: self.config.genesis.chain.clone(),
+            height: context.height,
+            parent: self.tip.hash,
+            time: proposal.time,
+            epoch: self.voters.epoch,
+            voter_set: self.voters_hash,
+            rules_version: context.rules_version,
+            proposer: proposal.proposer,
+            raft_term: proposal.raft_term,
+            raft_index: proposal.raft_index,
+            transactions_root: merkle::root(run.transactions.iter().map(Vec::as_slice)),
+            receipts_root: merkle::root(encoded.iter().map(Vec::as_slice)),
+            history_root: self.ledger.history_root()?,
+            state_root: prepared.root(),
+        };
+        let hash = header.hash();
+        let block = Block { header, transactions: run.transactions };
+        Ok((Some(Built { block, hash, receipts: run.receipts, prepared }), run.void))
+    }
+
+    /// Runs transactions in order over the parent's state.
+    fn run(
+        &self,
+        state: &LedgerState<'_>,
+        context: &BlockContext,
+        transactions: Vec<DecodedTransaction>,
+    ) -> Result<Run, ExecutorError> {
+        let valid = self.check_signatures(state, &transactions)?;
+        let mut overlay = Overlay::new(state);
+        let mut run = Run { transactions: Vec::new(), receipts: Vec::new(), writes: Vec::new(), void: Vec::new() };
+        for (transaction, valid) in transactions.into_iter().zip(valid) {
+            if !valid {
+                run.void.push((transaction.id, Void::BadSignature));
+                continue;
+            }
+            match galen_contracts::execute(&overlay, context, &transaction)? {
+                Verdict::Void(reason) => run.void.push((transaction.id, Void::Rule(reason))),
+                Verdict::Recorded(recorded) => {
+                    let (receipt, writes) = recorded.into_receipt(transaction.id);
+                    overlay.write(writes);
+                    run.receipts.push(receipt);
+                    run.transactions.push(transaction.bytes);
+                }
+            }
+        }
+        if !run.transactions.is_empty() {
+            let limit = limits::PRUNE_PER_BLOCK_MIN + 2 * run.transactions.len();
+            let pruned = galen_contracts::prune_live_ids(&overlay, context, limit)?;
+            overlay.write(pruned);
+        }
+        run.writes = overlay.into_writes();
+        Ok(run)
+    }
+
+    /// Judges each signature under the key registered at the parent block.
+    fn check_signatures(
+        &self,
+        state: &LedgerState<'_>,
+        transactions: &[DecodedTransaction],
+    ) -> Result<Vec<bool>, ExecutorError> {
+        let mut keys: HashMap<&Signer, Option<PublicKey>> = HashMap::new();
+        for transaction in transactions {
+            let signer = &transaction.body.signer;
+            if !keys.contains_key(signer) {
+                keys.insert(signer, galen_contracts::signer_key(state, signer)?);
+            }
+        }
+        let claims: Vec<_> = transactions
+            .iter()
+            .map(|transaction| (transaction, keys.get(&transaction.body.signer).copied().flatten()))
+            .collect();
+        Ok(self.config.verified.verify(&claims))
+    }
+
+    /// Writes a block: one batch, everything or nothing.
+    pub(super) fn commit(&mut self, built: Built, entry_bytes: usize) -> Result<ExecutedBlock, ExecutorError> {
+        let Built { block, hash, receipts, prepared } = built;
+        let events = event_index(block.header.height, &receipts);
+        let (height, time, index) = (block.header.height, block.header.time, block.header.raft_index);
+        let commit = BlockCommit { block: &block, receipts: &receipts, events: &events, next_voters: None };
+        self.ledger.commit(&commit, &prepared)?;
+        let (block, receipts) = (Arc::new(block), Arc::new(receipts));
+        self.tip = Tip { height, hash, time };
+        self.cut_points.insert(height, CutPoint { index, height, header: hash, bytes: entry_bytes });
+        Ok(ExecutedBlock { block, hash, receipts })
+    }
+}
+
+/// Rows of the event index for a block.
+pub(crate) fn event_index(height: u64, receipts: &[Receipt]) -> Vec<Row> {
+    let rows = (0u32..).zip(receipts);
+    rows.flat_map(|(place, receipt)| galen_contracts::index_entries(height, place, receipt))
+        .map(|key| (key, Vec::new()))
+        .collect()
+}
+
+/// Decodes a batch and its transactions. What is no transaction, stands twice or exceeds a block's limits is left out;
+/// a batch that cannot be decoded makes no block. Either is the leader's fault and the same on every replica.
+fn decode_batch(bytes: &[u8], parameters: &Parameters) -> Option<(Batch, Vec<DecodedTransaction>)> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let mut batch = match Batch::decode(bytes, galen_consensus::limits::ENTRY_BYTES_MAX) {
+        Ok(batch) => batch,
+        Err(error) => {
+            tracing::error!(%error, "a committed batch is malformed; it makes no block");
+            return None;
+        }
+    };
+    let limit = parameters.transaction_bytes_max as usize;
+    let mut room = parameters.block_bytes_max as usize;
+    let mut seen = HashSet::new();
+    let mut transactions = Vec::with_capacity(batch.transactions.len());
+    for bytes in std::mem::take(&mut batch.transactions) {
+        if bytes.len() > room || transactions.len() == parameters.block_transactions_max as usize {
+            tracing::error!(proposer = %batch.proposer, "a committed batch is above a block's limits; the rest is left out");
+            break;
+        }
+        room -= bytes.len();
+        match DecodedTransaction::decode(bytes, limit) {
+            Ok(transaction) if seen.insert(transaction.id) => transactions.push(transaction),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a committed batch holds bytes that are no transaction"),
+        }
+    }
+    Some((batch, transactions))
+}

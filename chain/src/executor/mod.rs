@@ -1,0 +1,225 @@
+//! The executing half of a replica: turns ordered batches, or blocks that others certified, into blocks, receipts,
+//! header signatures and certificates.
+//!
+//! - `execute`: a committed batch to a block, in one ledger write.
+//! - `certify`: header signatures in, certificates out; never two headers signed at a height.
+//! - `follow`: certified blocks of peers, executed again and compared.
+//! - `answer`: what this replica tells peers that catch up.
+
+mod answer;
+mod certify;
+mod execute;
+mod follow;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use galen_contracts::{StateError, StateRead};
+use galen_ledger::{Ledger, LedgerError, View};
+use galen_types::{
+    Block, Genesis, Hash, HeaderSignature, NodeName, Receipt, SecretKey, Timestamp, TransactionId, VoterSet,
+};
+
+pub use certify::{Certification, SignatureError};
+pub use follow::FollowError;
+
+use crate::orderer::CutPoint;
+use crate::signatures::VerifiedCache;
+
+/// Settings of an executor.
+pub struct ExecutorConfig {
+    /// The founding document.
+    pub genesis: Arc<Genesis>,
+    /// This node.
+    pub node: NodeName,
+    /// Signs headers; `None` on nodes that do not vote.
+    pub voter_key: Option<SecretKey>,
+    /// Signatures already found valid.
+    pub verified: Arc<VerifiedCache>,
+}
+
+/// Why execution ends: this replica can no longer keep its promises and must stop. The code is stable.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecutorError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The state could not be read.
+    #[error("the state cannot be read: {0}; run `galen ledger verify` on the node's folder")]
+    State(#[from] StateError),
+    /// A quorum certified another header than the one computed here.
+    #[error(
+        "a quorum certified header {certified} at height {height}, but this node computed {own}: \
+         stop this node, keep its folder as evidence, and set it up again from its peers"
+    )]
+    Contradicted {
+        /// The height.
+        height: u64,
+        /// What this node computed.
+        own: Hash,
+        /// What the quorum certified.
+        certified: Hash,
+    },
+}
+
+impl ExecutorError {
+    /// A stable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.code(),
+            Self::State(_) => "state-unreadable",
+            Self::Contradicted { .. } => "header-contradicted",
+        }
+    }
+}
+
+/// What became of an ordered batch, or of one pulled block.
+#[derive(Debug, Default)]
+pub struct Executed {
+    /// The ordering log is applied up to here.
+    pub applied_index: u64,
+    /// The block, unless the batch made none (or was executed before).
+    pub block: Option<ExecutedBlock>,
+    /// Transactions that were left out, and why; never recorded.
+    pub void: Vec<(TransactionId, Void)>,
+}
+
+/// Why a transaction is left out of a block and never recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Void {
+    /// A rule says so.
+    #[error(transparent)]
+    Rule(#[from] galen_contracts::VoidReason),
+    /// The signature does not verify under the key that the signer has registered.
+    #[error("the signature does not verify under the signer's registered key; sign with the current key")]
+    BadSignature,
+}
+
+impl Void {
+    /// A stable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Rule(reason) => reason.code(),
+            Self::BadSignature => "transaction-bad-signature",
+        }
+    }
+}
+
+/// A block as executed here.
+#[derive(Debug, Clone)]
+pub struct ExecutedBlock {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Its hash.
+    pub hash: Hash,
+    /// One receipt a transaction, in order.
+    pub receipts: Arc<Vec<Receipt>>,
+}
+
+/// The last block, as the next one names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// Its height; 0 before the first block.
+    pub height: u64,
+    /// Its hash; the genesis hash at height 0.
+    pub hash: Hash,
+    /// Its time; the founding time at height 0.
+    pub time: Timestamp,
+}
+
+/// The executing half of a replica.
+pub struct Executor {
+    ledger: Arc<Ledger>,
+    config: ExecutorConfig,
+    genesis_hash: Hash,
+    voters: VoterSet,
+    voters_hash: Hash,
+    tip: Tip,
+    /// Signatures over heights not certified yet, by height and voter.
+    signatures: BTreeMap<u64, BTreeMap<NodeName, HeaderSignature>>,
+    /// Where the ordering log may be cut once it is certified: blocks applied since.
+    cut_points: BTreeMap<u64, CutPoint>,
+    /// Certificates of heights above the tip, the newest: what is known to be there to pull.
+    certified_ahead: u64,
+    /// Headers up to here are signed by this node.
+    signed_height: u64,
+}
+
+impl Executor {
+    /// Goes on from what the ledger holds; writes the founding state into an empty one.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] when the ledger cannot be read or written.
+    pub fn new(ledger: Arc<Ledger>, config: ExecutorConfig) -> Result<Self, ExecutorError> {
+        let genesis_hash = config.genesis.hash();
+        let voters = config.genesis.voter_set();
+        if !ledger.is_initialised()? {
+            let mut writes: Vec<_> = galen_contracts::genesis_writes(&config.genesis)
+                .into_iter()
+                .map(|(key, value)| (key, Some(value)))
+                .collect();
+            writes.sort();
+            ledger.initialise(&ledger.prepare_state(writes)?, &voters)?;
+        }
+        let tip = ledger.tip()?;
+        let time = tip.header.as_ref().map_or(config.genesis.founded, |header| header.time);
+        let tip = Tip { height: tip.height, hash: tip.hash, time };
+        let mut executor = Self {
+            ledger,
+            config,
+            genesis_hash,
+            voters_hash: voters.hash(),
+            voters,
+            tip,
+            signatures: BTreeMap::new(),
+            cut_points: BTreeMap::new(),
+            certified_ahead: 0,
+            signed_height: 0,
+        };
+        executor.reload_signatures()?;
+        Ok(executor)
+    }
+
+    /// The last block.
+    pub fn tip(&self) -> Tip {
+        self.tip
+    }
+
+    /// The voters of the current epoch.
+    pub fn voters(&self) -> &VoterSet {
+        &self.voters
+    }
+
+    /// The genesis hash.
+    pub fn genesis_hash(&self) -> &Hash {
+        &self.genesis_hash
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+
+    /// The highest height known to be certified, here or by a certificate of a peer.
+    pub fn certified_known(&self) -> u64 {
+        self.ledger.certified_height().max(self.certified_ahead)
+    }
+}
+
+/// A consistent view of the ledger as the rules read it.
+pub struct LedgerState<'view>(pub &'view View<'view>);
+
+impl StateRead for LedgerState<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.state_get(key).map_err(StateError::new)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        start_after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
+        self.0.state_scan(prefix, start_after, limit).map_err(StateError::new)
+    }
+}

@@ -1,0 +1,40 @@
+//! Every bound of a replica, with its unit and reason.
+
+/// Transactions that wait in memory. At 10,000 a second, five seconds of work; more would only wait longer.
+pub const MEMPOOL_TRANSACTIONS_MAX: usize = 50_000;
+
+/// Bytes of transactions that wait in memory.
+pub const MEMPOOL_BYTES_MAX: usize = 64 << 20;
+
+/// Transactions of one signer that wait: nobody fills the mempool alone.
+pub const MEMPOOL_SIGNER_TRANSACTIONS_MAX: usize = 20_000;
+
+/// Batches that are proposed and not yet committed. Two overlap one batch's replication with the next one's building;
+/// more only makes batches smaller.
+pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
+
+/// Committed batches that wait for execution before the leader stops proposing: ordering must not outrun execution.
+pub const BATCHES_UNEXECUTED_MAX: usize = 8;
+
+/// Ticks after which a follower sends a transaction to the leader again, in case it was lost on the way.
+pub const FORWARD_AGAIN_TICKS: u64 = 20;
+
+/// Bytes of transactions in one message to the leader.
+pub const FORWARD_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of blocks in one answer to a peer that catches up; one block more than fits is always sent.
+pub const SYNC_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of a whole sync answer: the last block may exceed the bound above by its own size, and a certificate follows.
+pub const SYNC_ANSWER_BYTES_MAX: usize =
+    SYNC_BYTES_MAX + galen_types::block::BLOCK_BYTES_MAX + galen_types::certificate::CERTIFICATE_BYTES_MAX;
+
+/// Signatures kept of heights above the own tip, per voter: one ahead is enough to certify the next block.
+pub const SIGNATURES_AHEAD_PER_VOTER_MAX: usize = 64;
+
+/// Verified signatures remembered, so that a transaction checked on arrival is not checked again at execution.
+pub const VERIFIED_MAX: usize = 100_000;
+
+/// Live transaction ids pruned in a block beside twice its own number of transactions: what load left behind goes while
+/// the chain is quiet, and pruning is never more than a bounded share of a block's work.
+pub const PRUNE_PER_BLOCK_MIN: usize = 64;

@@ -1,0 +1,371 @@
+//! The ordering half of a replica: mempool, batching and the Raft core as one state machine.
+//!
+//! A leader proposes as soon as anything is queued and fewer than two batches are in flight; what arrives meanwhile makes
+//! the next batch. No timer is involved: a lone transaction goes at once, a crowd goes in large batches.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use bytes::Bytes;
+use galen_consensus::{
+    CompactError, Committed, CoreConfig, MessageError, Outgoing, Payload, Persist, PersistToken, ProposeError, RaftCore,
+    RaftId, Recovered, Role, RoleChange, SnapshotOffer, Status, Stopped,
+};
+use galen_types::{Batch, DecodedTransaction, Encoding, Hash, NodeName, Timestamp, TransactionId};
+
+use crate::limits;
+use crate::mempool::{Mempool, MempoolRefusal};
+use crate::signatures::VerifiedTransaction;
+
+/// Settings of an orderer.
+#[derive(Debug, Clone)]
+pub struct OrdererConfig {
+    /// The Raft core's settings.
+    pub core: CoreConfig,
+    /// This node's name: the proposer of its batches.
+    pub node: NodeName,
+    /// Most transactions in a batch.
+    pub batch_transactions_max: usize,
+    /// Most bytes of transactions in a batch.
+    pub batch_bytes_max: usize,
+    /// Entries after which the log is cut, half of them behind the newest that may be cut.
+    pub compact_entries: usize,
+    /// Bytes of entries after which the log is cut, whatever their number.
+    pub compact_bytes: usize,
+}
+
+/// A committed batch, to be executed in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderedBatch {
+    /// Its index in the ordering log.
+    pub index: u64,
+    /// Its term.
+    pub term: u64,
+    /// The encoded [`Batch`]; empty for entries that hold none (a leader's first, a change of the group).
+    pub bytes: Bytes,
+}
+
+/// A block that may stand in for the log before it: durable, applied and certified on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutPoint {
+    /// Index of its entry in the ordering log.
+    pub index: u64,
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub header: Hash,
+    /// Bytes of its entry.
+    pub bytes: usize,
+}
+
+/// Everything to do after an input.
+#[derive(Debug, Default)]
+pub struct OrdererEffects {
+    /// To write and sync, in order; then [`Orderer::persisted`] with the last token.
+    pub persist: Vec<Persist>,
+    /// To send to peers' orderers.
+    pub send: Vec<Outgoing>,
+    /// To execute, in order.
+    pub ordered: Vec<OrderedBatch>,
+    /// Transactions to send to the leader.
+    pub forward: Option<(RaftId, Vec<Bytes>)>,
+    /// Who leads, when that changed.
+    pub role: Option<RoleChange>,
+    /// This node lacks entries that the leader has cut: pull blocks up to the offer's, then accept.
+    pub snapshot_offer: Option<SnapshotOffer>,
+    /// Waiting transactions that can no longer enter a block.
+    pub expired: Vec<TransactionId>,
+}
+
+/// The ordering half of a replica.
+pub struct Orderer {
+    core: RaftCore,
+    config: OrdererConfig,
+    mempool: Mempool,
+    tick: u64,
+    now: Timestamp,
+    role: RoleChange,
+    /// Batches proposed in this term and not committed yet, by index.
+    in_flight: BTreeMap<u64, Vec<TransactionId>>,
+    /// Committed batches handed out and not applied yet.
+    unexecuted: VecDeque<u64>,
+    cut_points: VecDeque<CutPoint>,
+    cut_point_bytes: usize,
+    /// Transactions of the batches in flight, to keep a re-queued one from being proposed twice in a term.
+    block_time: Timestamp,
+    proposed_batches: u64,
+    by_id: HashMap<RaftId, NodeName>,
+}
+
+impl Orderer {
+    /// Starts from what the log holds; `applied` is the ledger's applied index.
+    ///
+    /// # Errors
+    /// [`galen_consensus::ConfigError`] when log, ledger and configuration do not fit together.
+    pub fn new(
+        config: OrdererConfig,
+        recovered: Recovered,
+        applied: u64,
+        nodes: HashMap<RaftId, NodeName>,
+    ) -> Result<Self, galen_consensus::ConfigError> {
+        let core = RaftCore::new(config.core.clone(), recovered, applied)?;
+        Ok(Self {
+            core,
+            config,
+            mempool: Mempool::default(),
+            tick: 0,
+            now: Timestamp::default(),
+            role: RoleChange { role: Role::Follower, leader: None, term: 0 },
+            in_flight: BTreeMap::new(),
+            unexecuted: VecDeque::new(),
+            cut_points: VecDeque::new(),
+            cut_point_bytes: 0,
+            block_time: Timestamp::default(),
+            proposed_batches: 0,
+            by_id: nodes,
+        })
+    }
+
+    /// One tick of the embedder's timer, and its clock.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the core has stopped.
+    pub fn tick(&mut self, now: Timestamp) -> Result<(), Stopped> {
+        self.tick += 1;
+        self.now = now;
+        self.mempool.requeue_forwarded(self.tick);
+        self.core.tick()
+    }
+
+    /// A frame from an authenticated peer.
+    ///
+    /// # Errors
+    /// [`MessageError`] when the firewall refuses it, or the core has stopped.
+    pub fn message(&mut self, from: RaftId, bytes: Bytes) -> Result<(), MessageError> {
+        self.core.message(from, bytes)
+    }
+
+    /// A transaction from a client or a peer, its signature checked; `false` when it waits already.
+    ///
+    /// # Errors
+    /// [`MempoolRefusal`] when there is no room.
+    pub fn submit(&mut self, transaction: VerifiedTransaction) -> Result<bool, MempoolRefusal> {
+        let transaction: DecodedTransaction = transaction.into_decoded();
+        self.mempool.insert(transaction)
+    }
+
+    /// Everything up to the token is on disk.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the core has stopped.
+    pub fn persisted(&mut self, token: PersistToken) -> Result<(), Stopped> {
+        self.core.persisted(token)
+    }
+
+    /// Ends this orderer after a failed write: it takes no further input.
+    pub fn stop(&mut self, cause: &str) {
+        self.core.stop(cause);
+    }
+
+    /// The ledger holds everything up to `index`; `settled` are the transactions that are in a block or void since.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the core has stopped.
+    pub fn applied(&mut self, index: u64, block_time: Timestamp, settled: &[TransactionId]) -> Result<(), Stopped> {
+        for id in settled {
+            self.mempool.remove(id);
+        }
+        while self.unexecuted.front().is_some_and(|waiting| *waiting <= index) {
+            self.unexecuted.pop_front();
+        }
+        self.block_time = self.block_time.max(block_time);
+        self.core.applied(index)
+    }
+
+    /// A block is durable, applied and certified here: the log may be cut below it, and is when enough has gathered.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the core has stopped.
+    pub fn may_cut(&mut self, point: CutPoint) -> Result<(), Stopped> {
+        if self.cut_points.back().is_some_and(|last| last.index >= point.index) {
+            return Ok(());
+        }
+        self.cut_point_bytes += point.bytes;
+        self.cut_points.push_back(point);
+        if self.cut_points.len() < self.config.compact_entries && self.cut_point_bytes < self.config.compact_bytes {
+            return Ok(());
+        }
+        // Half stays, so that a follower that is a little behind finds its entries in the log.
+        let cut = self.cut_points.len() / 2;
+        let mut last = None;
+        for point in self.cut_points.drain(..cut) {
+            self.cut_point_bytes -= point.bytes;
+            last = Some(point);
+        }
+        let Some(point) = last else { return Ok(()) };
+        let context = snapshot_context(point.height, &point.header);
+        match self.core.compact(point.index, context) {
+            Ok(()) => tracing::info!(index = point.index, height = point.height, "the ordering log is cut"),
+            Err(CompactError::Stopped(stopped)) => return Err(stopped),
+            // Cut already, or a little ahead of what this node's log has applied: the next point comes.
+            Err(error) => tracing::debug!(%error, "the ordering log is not cut now"),
+        }
+        Ok(())
+    }
+
+    /// The ledger holds the block that a snapshot offer names, certified and durable.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the core has stopped.
+    pub fn accept_snapshot(&mut self, index: u64) -> Result<(), Stopped> {
+        match self.core.accept_snapshot(index) {
+            Err(galen_consensus::SnapshotError::Stopped(stopped)) => Err(stopped),
+            Err(error) => {
+                tracing::debug!(%error, "the snapshot offer is gone; the leader offers again");
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// The offer's block is not on the chain.
+    pub fn reject_snapshot(&mut self) {
+        self.core.reject_snapshot();
+    }
+
+    /// A message to the peer was lost.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the core has stopped.
+    pub fn report_unreachable(&mut self, peer: RaftId) -> Result<(), Stopped> {
+        self.core.report_unreachable(peer)
+    }
+
+    /// Everything to do since the last call: proposes what is queued first.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the core has stopped.
+    pub fn effects(&mut self) -> Result<OrdererEffects, Stopped> {
+        let mut out = OrdererEffects::default();
+        self.collect(&mut out)?;
+        if self.role.role == Role::Leader {
+            // Proposing makes new effects, and a sole voter's may commit at once.
+            if self.propose()? {
+                self.collect(&mut out)?;
+            }
+        } else if let Some(leader) = self.role.leader
+            && leader != self.config.core.id
+            && self.mempool.has_queued()
+        {
+            let transactions = self.mempool.take_for_leader(self.tick);
+            if !transactions.is_empty() {
+                out.forward = Some((leader, transactions));
+            }
+        }
+        out.expired = self.mempool.expire(self.block_time);
+        Ok(out)
+    }
+
+    fn collect(&mut self, out: &mut OrdererEffects) -> Result<(), Stopped> {
+        let effects = self.core.effects()?;
+        out.persist.extend(effects.persist);
+        out.send.extend(effects.send);
+        for committed in effects.committed {
+            out.ordered.push(self.ordered(committed));
+        }
+        if effects.snapshot_offer.is_some() {
+            out.snapshot_offer = effects.snapshot_offer;
+        }
+        if let Some(role) = effects.role {
+            if (role.role, role.leader) != (self.role.role, self.role.leader) {
+                // Whatever was on its way to the former leader, or in its batches, may be lost; duplicates are void.
+                self.in_flight.clear();
+                self.mempool.requeue_all();
+            }
+            self.role = role;
+            out.role = Some(role);
+        }
+        Ok(())
+    }
+
+    fn ordered(&mut self, committed: Committed) -> OrderedBatch {
+        self.in_flight.remove(&committed.index);
+        self.unexecuted.push_back(committed.index);
+        let bytes = match committed.payload {
+            Payload::Data(bytes) => bytes,
+            Payload::Nothing | Payload::Membership { .. } => Bytes::new(),
+        };
+        OrderedBatch { index: committed.index, term: committed.term, bytes }
+    }
+
+    /// Proposes batches while there is something queued and room for it; whether it proposed any.
+    fn propose(&mut self) -> Result<bool, Stopped> {
+        let mut proposed = false;
+        while self.in_flight.len() < limits::BATCHES_IN_FLIGHT_MAX
+            && self.unexecuted.len() < limits::BATCHES_UNEXECUTED_MAX
+            && self.mempool.has_queued()
+        {
+            let taken = self.mempool.take_batch(self.config.batch_transactions_max, self.config.batch_bytes_max);
+            let (ids, transactions): (Vec<_>, Vec<_>) =
+                taken.into_iter().map(|(id, bytes)| (id, bytes.to_vec())).unzip();
+            let batch = Batch { proposed: self.now, proposer: self.config.node.clone(), transactions };
+            match self.core.propose(batch.encode().into()) {
+                Ok((index, _)) => {
+                    self.in_flight.insert(index, ids);
+                    self.proposed_batches += 1;
+                    proposed = true;
+                }
+                Err(ProposeError::Stopped(stopped)) => return Err(stopped),
+                Err(error) => {
+                    tracing::debug!(%error, "a batch waits");
+                    self.mempool.requeue_batch(&ids);
+                    break;
+                }
+            }
+        }
+        Ok(proposed)
+    }
+
+    /// Sets the clock without a tick: a batch's time is that of its proposal.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    /// Transactions that wait here.
+    pub fn mempool_len(&self) -> usize {
+        self.mempool.len()
+    }
+
+    /// Batches that this node proposed since its start.
+    pub fn proposed_batches(&self) -> u64 {
+        self.proposed_batches
+    }
+
+    /// Role, leader and term.
+    pub fn role(&self) -> RoleChange {
+        self.role
+    }
+
+    /// The name of the leading node, as far as known.
+    pub fn leader(&self) -> Option<&NodeName> {
+        self.role.leader.and_then(|id| self.by_id.get(&id))
+    }
+
+    /// The Raft core's own account of itself.
+    pub fn status(&self) -> Status {
+        self.core.status()
+    }
+}
+
+/// What a snapshot offer says of its block: height (8 bytes, little-endian) and header hash.
+fn snapshot_context(height: u64, header: &Hash) -> Bytes {
+    let mut context = Vec::with_capacity(40);
+    context.extend_from_slice(&height.to_le_bytes());
+    context.extend_from_slice(header.as_bytes());
+    context.into()
+}
+
+/// Height and header hash of a snapshot offer's context; `None` when a leader sent something else.
+pub fn parse_snapshot_context(context: &[u8]) -> Option<(u64, Hash)> {
+    let (height, header) = context.split_at_checked(8)?;
+    Some((u64::from_le_bytes(height.try_into().ok()?), Hash(header.try_into().ok()?)))
+}

@@ -1,0 +1,1 @@
+//! An offline check of a ledger folder.
