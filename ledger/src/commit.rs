@@ -1,6 +1,7 @@
 //! Block commits: one write batch a block.
 
 use galen_types::certificate::VoterSet;
+use galen_types::merkle::{self, MountainRange};
 use galen_types::{Block, Hash, Receipt};
 
 use crate::error::LedgerError;
@@ -288,20 +289,28 @@ fn put_state(batch: &mut Batch<'_>, state: &PreparedState, tree: &Levels) -> Res
 /// Appends a header hash to the mountain range: its leaf and the nodes that it completes.
 fn put_history(batch: &mut Batch<'_>, before: &HistoryPeaks, hash: Hash) -> Result<HistoryPeaks, LedgerError> {
     let column = batch.column::<History>()?;
-    let mut position = HistoryPosition { level: 0, index: before.range.length() };
-    let mut node = hash;
-    batch.put(&column, &position, &node);
-    // A peak of the same height on the left joins with the new node, like a binary counter's carry.
-    for peak in before.range.peaks().iter().rev() {
-        if position.index % 2 == 0 {
-            break;
-        }
-        node = galen_types::merkle::node(peak, &node);
-        position = HistoryPosition { level: position.level + 1, index: position.index / 2 };
+    for (position, node) in completed_nodes(&before.range, hash) {
         batch.put(&column, &position, &node);
     }
     let mut after = before.clone();
     after.range.append(hash);
     meta::put(batch, &after)?;
     Ok(after)
+}
+
+/// The nodes of the mountain range that appending a header hash completes: its leaf, and one a level for as long as the
+/// new node has a left sibling to join with, like a binary counter's carry.
+pub(crate) fn completed_nodes(before: &MountainRange, hash: Hash) -> Vec<(HistoryPosition, Hash)> {
+    let mut position = HistoryPosition { level: 0, index: before.length() };
+    let mut node = hash;
+    let mut nodes = vec![(position, node)];
+    for peak in before.peaks().iter().rev() {
+        if position.index.is_multiple_of(2) {
+            break;
+        }
+        node = merkle::node(peak, &node);
+        position = HistoryPosition { level: position.level + 1, index: position.index / 2 };
+        nodes.push((position, node));
+    }
+    nodes
 }

@@ -95,12 +95,7 @@ impl Ledger {
         std::fs::create_dir_all(path)
             .map_err(|error| LedgerError::Read(format!("`{}` cannot be created: {error}", path.display())))?;
         let store = Store::open(path, options.block_cache_bytes, options.write_buffer_bytes)?;
-        let given = Settings {
-            format_version: FORMAT_VERSION,
-            genesis: options.genesis_hash,
-            chain: options.chain.clone(),
-            state_bucket_bits: options.state_bucket_bits,
-        };
+        let given = Settings::of(options);
         let stored = meta::get::<Settings>(&store.reader())?;
         match stored {
             Some(stored) => check_settings(path, &stored, &given)?,
@@ -307,7 +302,7 @@ fn check_format(path: &Path, stored: &Settings) -> Result<(), LedgerError> {
     Err(LedgerError::OtherFormat { path: path.to_owned(), stored: stored.format_version, supported: FORMAT_VERSION })
 }
 
-fn check_settings(path: &Path, stored: &Settings, given: &Settings) -> Result<(), LedgerError> {
+pub(crate) fn check_settings(path: &Path, stored: &Settings, given: &Settings) -> Result<(), LedgerError> {
     check_format(path, stored)?;
     let path = path.to_owned();
     if stored.genesis != given.genesis {

@@ -27,6 +27,7 @@ mod proof;
 mod signatures;
 mod store;
 mod tree;
+pub mod verify;
 
 mod view;
 

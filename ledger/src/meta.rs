@@ -6,8 +6,9 @@ use galen_types::merkle::MountainRange;
 use galen_types::{Hash, Slug};
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::constants::STORED_VALUE_BYTES_MAX;
+use crate::constants::{FORMAT_VERSION, STORED_VALUE_BYTES_MAX};
 use crate::error::LedgerError;
+use crate::ledger::LedgerOptions;
 use crate::store::bytes::Value as _;
 use crate::store::column::Meta;
 use crate::store::{Batch, Reader, damaged};
@@ -25,6 +26,18 @@ pub(crate) struct Settings {
     pub(crate) genesis: Hash,
     pub(crate) chain: Slug,
     pub(crate) state_bucket_bits: u8,
+}
+
+impl Settings {
+    /// What a folder opened with these options is made with.
+    pub(crate) fn of(options: &LedgerOptions) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            genesis: options.genesis_hash,
+            chain: options.chain.clone(),
+            state_bucket_bits: options.state_bucket_bits,
+        }
+    }
 }
 
 impl MetaRow for Settings {

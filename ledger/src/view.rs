@@ -8,8 +8,8 @@ use crate::error::LedgerError;
 use crate::meta::{self, Progress};
 use crate::store::bytes::{HistoryPosition, Location};
 use crate::store::column::{
-    Certificates, Column, Events, Evidence, Headers, History, KeyOf, OwnSignatures, Receipts, Signatures, State,
-    TransactionIndex, Transactions, ValueOf, VoterSets,
+    Certificates, Column, Events, Evidence, Headers, History, OwnSignatures, Receipts, RowOf, Signatures, State,
+    TransactionIndex, Transactions, VoterSets,
 };
 use crate::store::{Reader, Span};
 
@@ -224,7 +224,7 @@ impl<'ledger> View<'ledger> {
         self.reader.get::<VoterSets>(&epoch)
     }
 
-    fn take<C: Column>(&self, span: Span, limit: usize) -> Result<Vec<(KeyOf<C>, ValueOf<C>)>, LedgerError> {
+    fn take<C: Column>(&self, span: Span, limit: usize) -> Result<Vec<RowOf<C>>, LedgerError> {
         self.reader.rows::<C>(span)?.take(limit.min(SCAN_ROWS_MAX)).collect()
     }
 }

@@ -8,6 +8,7 @@ use galen_types::{Hash, NodeName, TransactionId};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::constants::STORED_VALUE_BYTES_MAX;
+use crate::tree::{bit, bucket_of};
 
 /// A type that is the key of a column family.
 pub(crate) trait Key {
@@ -233,6 +234,22 @@ impl BucketPath {
         }
         self.depth += 1;
         self
+    }
+
+    /// The node above; `None` of the bucket itself.
+    pub(crate) fn parent(mut self) -> Option<Self> {
+        self.depth = self.depth.checked_sub(1)?;
+        self.bits[usize::from(self.depth / 8)] &= !(0x80 >> (self.depth % 8));
+        Some(self)
+    }
+
+    /// Whether a key hash belongs at or below this node of a tree with 2^`tree_bits` buckets.
+    pub(crate) fn leads_to(&self, key_hash: &[u8], tree_bits: u8) -> bool {
+        let Ok(key_hash) = <[u8; 32]>::try_from(key_hash).map(Hash) else { return false };
+        let below = (0..self.depth).all(|depth| {
+            bit(key_hash.as_bytes(), usize::from(tree_bits) + usize::from(depth)) == bit(&self.bits, usize::from(depth))
+        });
+        below && bucket_of(&key_hash, tree_bits) == self.bucket
     }
 }
 

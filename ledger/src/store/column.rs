@@ -34,6 +34,9 @@ pub(crate) type KeyOf<C> = <<C as Column>::Key as Key>::Owned;
 /// The value of a column as reading gives it.
 pub(crate) type ValueOf<C> = <<C as Column>::Value as Value>::Owned;
 
+/// A row of a column as reading gives it.
+pub(crate) type RowOf<C> = (KeyOf<C>, ValueOf<C>);
+
 macro_rules! columns {
     ($($(#[$doc:meta])* $column:ident = $name:literal: $key:ty => $value:ty, $compressed:literal, $filtered:literal;)*) => {
         $(

@@ -14,7 +14,7 @@ use rocksdb::{ColumnFamily, DB, DBPinnableSlice, WriteBatch, WriteOptions};
 use crate::error::LedgerError;
 use bytes::{Key, Value};
 use column::Column;
-pub(crate) use read::{Reader, Span, damaged, place};
+pub(crate) use read::{Reader, Rows, Span, damaged, place};
 
 /// RocksDB and whether it may still be written.
 pub(crate) struct Store {

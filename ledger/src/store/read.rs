@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use rocksdb::{DB, DBRawIterator, ReadOptions, Snapshot};
 
 use super::bytes::{Key, Value};
-use super::column::{Column, KeyOf, ValueOf};
+use super::column::{Column, RowOf, ValueOf};
 use super::handle;
 use crate::constants::SCAN_READAHEAD_BYTES;
 use crate::error::LedgerError;
@@ -115,6 +115,9 @@ impl<'store> Reader<'store> {
     }
 }
 
+/// The stored bytes of a key and its value.
+pub(crate) type RowBytes = (Vec<u8>, Vec<u8>);
+
 /// Rows of a column in order.
 pub(crate) struct Rows<'reader, C> {
     iterator: DBRawIterator<'reader>,
@@ -125,7 +128,7 @@ pub(crate) struct Rows<'reader, C> {
 
 impl<C: Column> Rows<'_, C> {
     /// The next row, not decoded.
-    pub(crate) fn next_bytes(&mut self) -> Option<Result<(Vec<u8>, Vec<u8>), LedgerError>> {
+    pub(crate) fn next_bytes(&mut self) -> Option<Result<RowBytes, LedgerError>> {
         if self.ended {
             return None;
         }
@@ -144,7 +147,7 @@ impl<C: Column> Rows<'_, C> {
 }
 
 impl<C: Column> Iterator for Rows<'_, C> {
-    type Item = Result<(KeyOf<C>, ValueOf<C>), LedgerError>;
+    type Item = Result<RowOf<C>, LedgerError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let row = self.next_bytes()?;

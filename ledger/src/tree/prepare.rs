@@ -28,7 +28,7 @@ pub(crate) trait NodeSource {
 pub(crate) fn changes_of(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<Change> {
     let mut changes: Vec<Change> =
         writes.iter().map(|(key, value)| (key_hash(key), value.as_deref().map(value_hash))).collect();
-    changes.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+    changes.sort_unstable_by_key(|(hash, _)| *hash);
     changes
 }
 
