@@ -25,7 +25,7 @@ impl Counter {
 }
 
 macro_rules! counters {
-    ($(#[$outer:meta])* $live:ident, $snapshot:ident { $($(#[$doc:meta])* $name:ident,)* }) => {
+    ($(#[$outer:meta])* $live:ident, $snapshot:ident { $(#[doc = $doc:literal] $name:ident,)* }) => {
         #[derive(Debug, Default)]
         pub(crate) struct $live {
             $(pub(crate) $name: Counter,)*
@@ -34,7 +34,7 @@ macro_rules! counters {
         $(#[$outer])*
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct $snapshot {
-            $($(#[$doc])* pub $name: u64,)*
+            $(#[doc = $doc] pub $name: u64,)*
         }
 
         impl $live {
@@ -44,10 +44,10 @@ macro_rules! counters {
         }
 
         impl $snapshot {
-            /// Names and values, for an exporter.
+            /// Name, what it counts, and value of each counter, for an exporter.
             #[must_use]
-            pub fn entries(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name),)*]
+            pub fn entries(&self) -> Vec<(&'static str, &'static str, u64)> {
+                vec![$((stringify!($name), $doc.trim_ascii(), self.$name),)*]
             }
         }
     };
@@ -158,3 +158,16 @@ counters!(
         gossip_received,
     }
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_name_and_explain_each_counter() {
+        let metrics = PeerMetrics::default();
+        metrics.requests_sent.add(3);
+        let entries = metrics.snapshot().entries();
+        assert!(entries.contains(&("requests_sent", "Requests sent.", 3)));
+    }
+}

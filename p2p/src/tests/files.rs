@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{Node, connected, name};
+use super::{Node, PATIENCE, connected, name, registry};
 use crate::limits::FILES_PER_PEER_MAX;
 use crate::{FileReader, FileSink, NetworkEvent, Refusal};
 
@@ -136,4 +136,41 @@ async fn files_at_once_are_bounded_and_places_come_back() {
     }
     let session = harlem.handle.shared.session(&name("hennepin")).unwrap();
     harlem.until("free again", |_| session.files_out.available_permits() == FILES_PER_PEER_MAX).await;
+}
+
+/// Asks again until the first part of a file is there: what is asked while connections change may fail.
+async fn first_part(node: &Node, from: &str) -> FileReader {
+    let ask = async {
+        loop {
+            if let Ok(mut reader) = node.handle.open_file(&name(from), Bytes::new()).await
+                && reader.read_exact(&mut [0; 4]).await.is_ok()
+            {
+                return reader;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ask).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_flow_again_when_a_removed_peer_is_back() {
+    let [harlem, mut hennepin] = connected(["harlem", "hennepin"]).await;
+    let both = registry(&[&harlem, &hennepin]);
+    let server = tokio::spawn(async move {
+        let mut sinks = Vec::new();
+        loop {
+            let (_, mut sink) = next_file(&mut hennepin).await;
+            let _ = sink.write_all(b"part").await;
+            sinks.push(sink);
+        }
+    });
+    for _ in 0..2 {
+        let mut reader = first_part(&harlem, "hennepin").await;
+        harlem.handle.set_registry(registry(&[&harlem])).await;
+        assert!(reader.read(&mut [0; 4]).await.is_err(), "removed while it was sending");
+        harlem.handle.set_registry(both.clone()).await;
+    }
+    first_part(&harlem, "hennepin").await;
+    server.abort();
 }
