@@ -4,7 +4,7 @@
 //! | rule | applied to |
 //! |---|---|
 //! | 1 | each column: its *used rows* (in the cohort, value and group label both present) are at least `rows_min` |
-//! | 2 | each cell (used rows of one column in one group): 0 or at least `cell_min`, or the whole table is refused |
+//! | 2 | each cell (used rows of one column in one group): 0 or at least `cell_min`, or the whole table is refused; rows with a value and no group label are such a cell too, because the ungrouped answer minus the groups gives it |
 //! | 3 | the cohort of a filter, its complement, and the used rows of each column in the complement: 0 or at least `rows_min`; each cell of the complement: 0 or at least `cell_min`. Otherwise the difference of two permitted answers would be one that is not |
 //! | 4 | each column: a mean by group is a model with one parameter a group, so its cells are at most `parameters_percent_max` of its used rows |
 //! | 5 | groups: at most `levels_max` in the whole table, and at most `levels_percent_max` of the used rows of each column |
@@ -126,8 +126,8 @@ pub(crate) struct Tabulation {
     pub(crate) cohort_rows: u64,
     /// Whether rows are grouped.
     pub(crate) grouped: bool,
-    /// Columns asked for.
-    pub(crate) columns: usize,
+    /// For each column asked for: rows of the cohort with a value and no group label.
+    pub(crate) unlabelled: Vec<u64>,
     /// Groups in ascending order of label, each with a tally per column. Ungrouped: one group with an empty label.
     pub(crate) levels: Vec<(String, Vec<Tally>)>,
 }
@@ -180,7 +180,7 @@ impl Tabulation {
         if self.cohort_rows == 0 {
             return Ok(());
         }
-        for column in 0..self.columns {
+        for column in 0..self.unlabelled.len() {
             self.check_column(column, disclosure, minima)?;
         }
         Ok(())
@@ -203,6 +203,9 @@ impl Tabulation {
         }
         if exceeds_share(cells, disclosure.parameters_percent_max, used) {
             return Err(Refusal::TooManyParameters);
+        }
+        if exposes(self.unlabelled[column], minima.cell) {
+            return Err(Refusal::CellBelowMinimum);
         }
         for tally in self.tallies(column) {
             if exposes(tally.cohort.count(), minima.cell) {

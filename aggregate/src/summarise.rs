@@ -94,6 +94,7 @@ fn tabulate(source: impl Read, request: &SummaryRequest, disclosure: &Disclosure
     let plan = Plan::new(table.header(), request)?;
     let mut levels: BTreeMap<String, Vec<Tally>> = BTreeMap::new();
     let new_level = || vec![Tally::default(); plan.values.len()];
+    let mut unlabelled = vec![0; plan.values.len()];
     let (mut rows, mut cohort_rows) = (0, 0);
     while table.next_row()? {
         rows += 1;
@@ -130,6 +131,7 @@ fn tabulate(source: impl Read, request: &SummaryRequest, disclosure: &Disclosure
                 value => value.filter(|_| plan.numeric),
             };
             let Some(tally) = tallies.as_deref_mut().map(|tallies| &mut tallies[index]) else {
+                unlabelled[index] += u64::from(keeps);
                 continue;
             };
             match value {
@@ -139,11 +141,5 @@ fn tabulate(source: impl Read, request: &SummaryRequest, disclosure: &Disclosure
             }
         }
     }
-    Ok(Tabulation {
-        rows,
-        cohort_rows,
-        grouped: plan.by.is_some(),
-        columns: plan.values.len(),
-        levels: levels.into_iter().collect(),
-    })
+    Ok(Tabulation { rows, cohort_rows, grouped: plan.by.is_some(), unlabelled, levels: levels.into_iter().collect() })
 }
