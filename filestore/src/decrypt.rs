@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use chacha20poly1305::aead::AeadInOut as _;
 use galen_types::Hash;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use zeroize::Zeroizing;
@@ -143,11 +142,9 @@ impl Decryptor {
     }
 
     fn opens_as_inner_chunk(&self) -> bool {
-        let (Some(cipher), Ok(number)) = (&self.cipher, u32::try_from(self.next_chunk)) else { return false };
-        let mut copy = Zeroizing::new(self.sealed.clone());
-        let buffer: &mut Vec<u8> = &mut copy;
-        buffer.len() == SEALED_CHUNK_BYTES
-            && cipher.cipher().decrypt_in_place(&cipher.nonce(number, false), cipher.header(), buffer).is_ok()
+        let cipher = self.cipher.as_ref();
+        self.sealed.len() == SEALED_CHUNK_BYTES
+            && cipher.is_some_and(|cipher| cipher.open(self.next_chunk, false, &self.sealed).is_some())
     }
 
     fn open_header(&mut self) -> Result<(), CipherError> {
@@ -160,12 +157,10 @@ impl Decryptor {
 
     /// Opens the first `length` collected bytes. On failure they stay collected.
     fn open_chunk(&mut self, length: usize, last: bool) -> Result<(), CipherError> {
-        let damaged = CipherError::Damaged { offset: self.opened_bytes };
-        let Some(cipher) = &self.cipher else { return Err(damaged) };
-        let number = u32::try_from(self.next_chunk).map_err(|_| CipherError::TooLong)?;
-        let mut chunk = Zeroizing::new(self.sealed[..length].to_vec());
-        let buffer: &mut Vec<u8> = &mut chunk;
-        cipher.cipher().decrypt_in_place(&cipher.nonce(number, last), cipher.header(), buffer).map_err(|_| damaged)?;
+        let cipher = self.cipher.as_ref();
+        let chunk = cipher
+            .and_then(|cipher| cipher.open(self.next_chunk, last, &self.sealed[..length]))
+            .ok_or(CipherError::Damaged { offset: self.opened_bytes })?;
         self.sealed.drain(..length);
         self.plaintext = chunk;
         self.released = 0;

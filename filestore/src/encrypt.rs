@@ -1,7 +1,6 @@
 //! Encrypting a stream of any length in constant memory; the format is described in [`crate::format`](mod@crate::format).
 
 use bytes::Bytes;
-use chacha20poly1305::aead::AeadInOut as _;
 use galen_types::Hash;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use zeroize::Zeroizing;
@@ -10,7 +9,7 @@ use crate::decrypt::PlaintextDigest;
 use crate::digest::CiphertextHasher;
 use crate::error::CipherError;
 use crate::file_key::FileKey;
-use crate::format::{CHUNK_BYTES, FileCipher, HEADER_BYTES, NONCE_PREFIX_BYTES, TAG_BYTES};
+use crate::format::{CHUNK_BYTES, FileCipher, HEADER_BYTES, NONCE_PREFIX_BYTES, SEALED_CHUNK_BYTES};
 use crate::pieces::Pieces;
 
 /// What is published of an encrypted file.
@@ -96,7 +95,7 @@ impl<R: AsyncRead + Unpin + Send> EncryptingSource<R> {
     /// Reads a whole chunk, or what is left.
     async fn read_chunk(&mut self) -> Result<Zeroizing<Vec<u8>>, CipherError> {
         // Room for the tag from the start: growing would leave a copy of the plaintext behind.
-        let mut chunk = Zeroizing::new(vec![0; SEALED_CAPACITY]);
+        let mut chunk = Zeroizing::new(vec![0; SEALED_CHUNK_BYTES]);
         let mut filled = 0;
         while filled < CHUNK_BYTES {
             match self.reader.read(&mut chunk[filled..CHUNK_BYTES]).await {
@@ -110,19 +109,7 @@ impl<R: AsyncRead + Unpin + Send> EncryptingSource<R> {
         self.plaintext_bytes += filled as u64;
         Ok(chunk)
     }
-
-    fn seal(&self, number: u64, last: bool, mut chunk: Zeroizing<Vec<u8>>) -> Result<Bytes, CipherError> {
-        let number = u32::try_from(number).map_err(|_| CipherError::TooLong)?;
-        let buffer: &mut Vec<u8> = &mut chunk;
-        self.cipher
-            .cipher()
-            .encrypt_in_place(&self.cipher.nonce(number, last), self.cipher.header(), buffer)
-            .map_err(|_| CipherError::TooLong)?;
-        Ok(Bytes::from(std::mem::take(buffer)))
-    }
 }
-
-const SEALED_CAPACITY: usize = CHUNK_BYTES + TAG_BYTES;
 
 impl<R: AsyncRead + Unpin + Send> Pieces for EncryptingSource<R> {
     type Error = CipherError;
@@ -137,7 +124,7 @@ impl<R: AsyncRead + Unpin + Send> Pieces for EncryptingSource<R> {
             Stage::Chunk { number, plaintext } => {
                 let following = if plaintext.len() == CHUNK_BYTES { Some(self.read_chunk().await?) } else { None };
                 let following = following.filter(|chunk| !chunk.is_empty());
-                let sealed = self.seal(number, following.is_none(), plaintext)?;
+                let sealed = self.cipher.seal(number, following.is_none(), plaintext)?;
                 if let Some(plaintext) = following {
                     self.stage = Stage::Chunk { number: number + 1, plaintext };
                 }

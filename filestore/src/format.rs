@@ -13,7 +13,10 @@
 //! The cipher's key and the commitment are derived from the file key under contexts of their own. The commitment tells
 //! a wrong key from a damaged file, and binds the file to one key (the AEAD alone does not).
 
+use bytes::Bytes;
+use chacha20poly1305::aead::AeadInOut as _;
 use chacha20poly1305::{Key, KeyInit, XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
 
 use crate::error::CipherError;
 use crate::file_key::FileKey;
@@ -75,11 +78,26 @@ impl FileCipher {
         &self.header
     }
 
-    pub(crate) fn cipher(&self) -> &XChaCha20Poly1305 {
-        &self.cipher
+    /// Encrypts chunk `number`. (Not generic over anything, so that the cipher is compiled into this crate, optimised.)
+    pub(crate) fn seal(&self, number: u64, last: bool, mut chunk: Zeroizing<Vec<u8>>) -> Result<Bytes, CipherError> {
+        let number = u32::try_from(number).map_err(|_| CipherError::TooLong)?;
+        let buffer: &mut Vec<u8> = &mut chunk;
+        self.cipher
+            .encrypt_in_place(&self.nonce(number, last), &self.header, buffer)
+            .map_err(|_| CipherError::TooLong)?;
+        Ok(Bytes::from(std::mem::take(buffer)))
     }
 
-    pub(crate) fn nonce(&self, chunk: u32, last: bool) -> XNonce {
+    /// Decrypts chunk `number`; nothing if it is not what was encrypted there.
+    pub(crate) fn open(&self, number: u64, last: bool, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let number = u32::try_from(number).ok()?;
+        let mut chunk = Zeroizing::new(sealed.to_vec());
+        let buffer: &mut Vec<u8> = &mut chunk;
+        self.cipher.decrypt_in_place(&self.nonce(number, last), &self.header, buffer).ok()?;
+        Some(chunk)
+    }
+
+    fn nonce(&self, chunk: u32, last: bool) -> XNonce {
         let mut nonce = [0; 24];
         nonce[..NONCE_PREFIX_BYTES].copy_from_slice(&self.prefix);
         nonce[NONCE_PREFIX_BYTES..23].copy_from_slice(&chunk.to_be_bytes());
