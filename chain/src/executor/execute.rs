@@ -81,8 +81,7 @@ impl Executor {
 
     /// The parameters in force at the tip.
     pub(super) fn parameters(&self) -> Result<Parameters, ExecutorError> {
-        let view = self.ledger.view()?;
-        Ok(galen_contracts::query::parameters(&LedgerState(&view))?)
+        Ok(galen_contracts::query::get_parameters(&LedgerState(self.ledger.view()?))?)
     }
 
     /// Executes a proposal on the tip's state. No block when every transaction is void.
@@ -90,8 +89,7 @@ impl Executor {
         &self,
         proposal: Proposal,
     ) -> Result<(Option<Built>, Vec<(TransactionId, Void)>), ExecutorError> {
-        let view = self.ledger.view()?;
-        let state = LedgerState(&view);
+        let state = LedgerState(self.ledger.view()?);
         let context = BlockContext {
             genesis: self.genesis_hash,
             height: self.tip.height + 1,

@@ -206,8 +206,8 @@ impl Executor {
     }
 }
 
-/// A consistent view of the ledger as the rules read it.
-pub struct LedgerState<'view>(pub &'view View<'view>);
+/// A consistent view of the ledger, as the rules read it.
+pub struct LedgerState<'ledger>(pub View<'ledger>);
 
 impl StateRead for LedgerState<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {

@@ -1,0 +1,292 @@
+//! The execution thread: owns the executor. Executes ordered batches first, then handles what peers say about headers;
+//! signs and publishes; tells waiting clients, the ordering thread and the event stream what happened.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
+
+use galen_chain::executor::{Certification, Executed, FollowError};
+use galen_chain::sync::SyncAnswer;
+use galen_chain::{Executor, ExecutorError, OrderedBatch};
+use galen_p2p::{NetworkHandle, Topic};
+use galen_types::api::{BlockSummary, StreamEvent, TransactionStatus};
+use galen_types::api::Finality;
+use galen_types::{Certificate, Encoding, Hash, HeaderSignature, NodeName};
+use tokio::sync::{broadcast, oneshot, watch};
+
+use super::fatal::Shutdown;
+use super::limits;
+use super::metrics::RuntimeMetrics;
+use super::ordering::OrderingInput;
+use super::receipts::Receipts;
+
+/// What the execution thread is told, beside ordered batches.
+pub enum ExecutionInput {
+    /// Something was ordered.
+    Wake,
+    /// A peer's header signature.
+    Signature(HeaderSignature),
+    /// A peer's certificate, and who sent it.
+    Certificate(Certificate),
+    /// A peer's answer with certified blocks; the reply is the height after it.
+    Answer(SyncAnswer, oneshot::Sender<Result<u64, String>>),
+    /// Stop.
+    Stop,
+}
+
+/// How others reach the execution thread.
+#[derive(Clone)]
+pub struct ExecutionHandle {
+    inputs: SyncSender<ExecutionInput>,
+}
+
+impl ExecutionHandle {
+    /// A handle and the thread's end of it.
+    pub fn new() -> (Self, Receiver<ExecutionInput>) {
+        let (inputs, receiver) = sync_channel(limits::EXECUTION_INPUTS_MAX);
+        (Self { inputs }, receiver)
+    }
+
+    /// Tells it that a batch was ordered. A full queue wakes it as well.
+    pub fn wake(&self) {
+        let _ = self.inputs.try_send(ExecutionInput::Wake);
+    }
+
+    /// Gives it something from a peer; `false` when its queue is full and the thing was dropped.
+    pub fn offer(&self, input: ExecutionInput) -> bool {
+        !matches!(self.inputs.try_send(input), Err(TrySendError::Full(_)))
+    }
+
+    /// Gives it something from the node itself, waiting for room. Not from a task of the asynchronous runtime.
+    pub fn give(&self, input: ExecutionInput) {
+        let _ = self.inputs.send(input);
+    }
+}
+
+/// How far this node's chain has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Blocks applied.
+    pub height: u64,
+    /// The last block's hash.
+    pub header: Hash,
+    /// The last block's time, milliseconds.
+    pub time: galen_types::Timestamp,
+    /// Certified height.
+    pub certified_height: u64,
+    /// Highest height that is known to be certified or signed elsewhere.
+    pub known_height: u64,
+}
+
+/// Everything the execution thread works with.
+pub struct Execution {
+    /// The state machine.
+    pub executor: Executor,
+    /// This node.
+    pub node: NodeName,
+    /// Ordered batches; none on nodes that do not order.
+    pub ordered: Receiver<OrderedBatch>,
+    /// To the ordering thread; none on nodes that do not order.
+    pub ordering: Option<SyncSender<OrderingInput>>,
+    /// To peers.
+    pub network: NetworkHandle,
+    /// Waiting clients.
+    pub receipts: Arc<Receipts>,
+    /// How far the chain has come.
+    pub progress: watch::Sender<Progress>,
+    /// Readers of the event stream.
+    pub events: broadcast::Sender<Arc<StreamEvent>>,
+    /// Stops the node.
+    pub shutdown: Shutdown,
+    /// Counts.
+    pub metrics: Arc<RuntimeMetrics>,
+}
+
+impl Execution {
+    /// Runs until the node stops.
+    pub fn run(mut self, inputs: &Receiver<ExecutionInput>) {
+        if let Err(error) = self.turn(inputs) {
+            self.shutdown.fail(error.code(), &error);
+        }
+    }
+
+    fn turn(&mut self, inputs: &Receiver<ExecutionInput>) -> Result<(), ExecutorError> {
+        self.sign()?;
+        while !self.shutdown.is_stopping() {
+            let Ok(input) = inputs.recv() else { return Ok(()) };
+            self.execute_ordered()?;
+            match input {
+                ExecutionInput::Wake => {}
+                ExecutionInput::Signature(signature) => self.take_signature(signature)?,
+                ExecutionInput::Certificate(certificate) => {
+                    let taken = self.executor.add_certificate(certificate)?;
+                    self.certification(taken)?;
+                }
+                ExecutionInput::Answer(answer, reply) => {
+                    let outcome = self.follow(answer)?;
+                    let _ = reply.send(outcome);
+                }
+                ExecutionInput::Stop => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes all that is ordered, signing after each block: the others wait for the signature, not for the queue.
+    fn execute_ordered(&mut self) -> Result<(), ExecutorError> {
+        while let Ok(batch) = self.ordered.try_recv() {
+            let started = Instant::now();
+            let executed = self.executor.execute(&batch)?;
+            self.metrics.block_execution_seconds.observe(started.elapsed().as_secs_f64());
+            self.tell(executed)?;
+            self.sign()?;
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, answer: SyncAnswer) -> Result<Result<u64, String>, ExecutorError> {
+        match self.executor.follow(answer) {
+            Ok(applied) => {
+                for executed in applied {
+                    self.metrics.blocks_pulled.inc();
+                    self.tell(executed)?;
+                }
+                self.sign()?;
+                self.executor.sync()?;
+                self.certified()?;
+                Ok(Ok(self.executor.tip().height))
+            }
+            Err(FollowError::Answer(error)) => Ok(Err(error.to_string())),
+            Err(FollowError::Fatal(error)) => Err(error),
+        }
+    }
+
+    /// Tells everyone of an executed batch: clients first.
+    fn tell(&mut self, executed: Executed) -> Result<(), ExecutorError> {
+        let mut settled: Vec<_> = executed.void.iter().map(|(id, _)| *id).collect();
+        self.metrics.transactions_void.inc_by(executed.void.len() as u64);
+        if let Some(block) = executed.block {
+            let block = Arc::new(block);
+            self.receipts.block(&block);
+            settled.extend(block.receipts.iter().map(|receipt| receipt.transaction));
+            self.metrics.transactions.inc_by(block.receipts.len() as u64);
+            self.stream(&block);
+        }
+        self.receipts.void(&executed.void);
+        let tip = self.executor.tip();
+        self.publish_progress()?;
+        if let Some(ordering) = &self.ordering {
+            let _ = ordering.send(OrderingInput::Applied { index: executed.applied_index, time: tip.time, settled });
+        }
+        Ok(())
+    }
+
+    fn stream(&self, block: &galen_chain::executor::ExecutedBlock) {
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        let header = &block.block.header;
+        let summary = BlockSummary {
+            height: header.height,
+            hash: block.hash,
+            time: header.time,
+            transactions: u32::try_from(block.receipts.len()).unwrap_or(u32::MAX),
+            proposer: header.proposer.clone(),
+        };
+        let _ = self.events.send(Arc::new(StreamEvent::Block(summary)));
+        for (index, receipt) in (0u32..).zip(block.receipts.iter()) {
+            let status = TransactionStatus {
+                id: receipt.transaction,
+                finality: Finality::Committed,
+                height: Some(header.height),
+                index: Some(index),
+                time: Some(header.time),
+                receipt: Some(receipt.clone()),
+                body: super::service::body_of(&block.block.transactions[index as usize]),
+            };
+            let _ = self.events.send(Arc::new(StreamEvent::Receipt(Box::new(status))));
+        }
+    }
+
+    /// Signs what was computed, stores that durably, then publishes.
+    fn sign(&mut self) -> Result<(), ExecutorError> {
+        for signature in self.executor.sign()? {
+            // Lost gossip is pulled by height.
+            let _ = self.network.publish(Topic::Signatures, signature.encode().into());
+            if let Ok(taken) = self.executor.add_signature(signature)? {
+                self.certification(taken)?;
+            }
+        }
+        if let Some(certificate) = self.executor.certify_applied()? {
+            self.certification(Certification::Certified(certificate))?;
+        }
+        Ok(())
+    }
+
+    fn take_signature(&mut self, signature: HeaderSignature) -> Result<(), ExecutorError> {
+        let voter = signature.voter.clone();
+        match self.executor.add_signature(signature)? {
+            Ok(taken) => self.certification(taken),
+            Err(refused) => {
+                self.metrics.signatures_refused.inc();
+                tracing::warn!(%voter, code = refused.code(), %refused, "a header signature is refused");
+                Ok(())
+            }
+        }
+    }
+
+    fn certification(&mut self, taken: Certification) -> Result<(), ExecutorError> {
+        match taken {
+            Certification::Nothing => Ok(()),
+            Certification::Certified(certificate) => {
+                // The leader announces it, so that observers know at once that there is something to pull.
+                let leads = self.ordering.is_some() && self.metrics.is_leader.get() == 1;
+                if leads {
+                    let _ = self.network.publish(Topic::Announcements, certificate.encode().into());
+                }
+                self.certified()
+            }
+            Certification::Behind(height) => {
+                self.progress.send_if_modified(|progress| {
+                    let news = height > progress.known_height;
+                    progress.known_height = progress.known_height.max(height);
+                    news
+                });
+                Ok(())
+            }
+        }
+    }
+
+    /// Something more is certified.
+    fn certified(&mut self) -> Result<(), ExecutorError> {
+        self.publish_progress()?;
+        let height = self.executor.ledger().certified_height();
+        if self.events.receiver_count() > 0 {
+            let _ = self.events.send(Arc::new(StreamEvent::Certified { height }));
+        }
+        if let Some(ordering) = &self.ordering {
+            let points = self.executor.cut_points()?;
+            if !points.is_empty() {
+                let _ = ordering.send(OrderingInput::CutPoints(points));
+            }
+        }
+        Ok(())
+    }
+
+    fn publish_progress(&self) -> Result<(), ExecutorError> {
+        let tip = self.executor.tip();
+        let certified_height = self.executor.ledger().certified_height();
+        self.metrics.height.set(i64::try_from(tip.height).unwrap_or(i64::MAX));
+        self.metrics.certified_height.set(i64::try_from(certified_height).unwrap_or(i64::MAX));
+        self.progress.send_modify(|progress| {
+            *progress = Progress {
+                height: tip.height,
+                header: tip.hash,
+                time: tip.time,
+                certified_height,
+                known_height: progress.known_height.max(tip.height),
+            };
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! What the runtime counts, for Prometheus. The HTTP face counts its own.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Counters, gauges and histograms of the runtime.
+pub struct RuntimeMetrics {
+    /// Blocks applied.
+    pub height: Gauge,
+    /// Certified height.
+    pub certified_height: Gauge,
+    /// Recorded transactions.
+    pub transactions: Counter,
+    /// Transactions left out of blocks.
+    pub transactions_void: Counter,
+    /// Waiting transactions.
+    pub mempool_transactions: Gauge,
+    /// Seconds to execute and write a block.
+    pub block_execution_seconds: Histogram,
+    /// Seconds to write and sync the ordering log once.
+    pub log_sync_seconds: Histogram,
+    /// Raft term.
+    pub ordering_term: Gauge,
+    /// 1 on the leader.
+    pub is_leader: Gauge,
+    /// Frames from peers refused by the firewall.
+    pub frames_refused: Counter,
+    /// Frames to peers dropped.
+    pub frames_dropped: Counter,
+    /// Blocks applied by pulling.
+    pub blocks_pulled: Counter,
+    /// Header signatures kept as evidence or refused.
+    pub signatures_refused: Counter,
+    /// Connected peers.
+    pub peers: Gauge,
+}
+
+impl RuntimeMetrics {
+    /// Makes and registers them.
+    pub fn register(registry: &mut Registry) -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
+        let metrics = Self {
+            height: Gauge::default(),
+            certified_height: Gauge::default(),
+            transactions: Counter::default(),
+            transactions_void: Counter::default(),
+            mempool_transactions: Gauge::default(),
+            block_execution_seconds: seconds(),
+            log_sync_seconds: seconds(),
+            ordering_term: Gauge::default(),
+            is_leader: Gauge::default(),
+            frames_refused: Counter::default(),
+            frames_dropped: Counter::default(),
+            blocks_pulled: Counter::default(),
+            signatures_refused: Counter::default(),
+            peers: Gauge::default(),
+        };
+        let gauges = [
+            ("galen_chain_height_blocks", "Height of the last block applied here", &metrics.height),
+            ("galen_chain_certified_height_blocks", "Height up to which all is certified", &metrics.certified_height),
+            (
+                "galen_mempool_transactions",
+                "Transactions that wait for a block here, those sent to the leader included",
+                &metrics.mempool_transactions,
+            ),
+            ("galen_ordering_term", "Raft term as seen here", &metrics.ordering_term),
+            ("galen_ordering_leader", "1 where this node leads, else 0", &metrics.is_leader),
+            ("galen_network_peers", "Peers that are connected and passed the handshake", &metrics.peers),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let counters = [
+            ("galen_chain_transactions", "Transactions recorded in blocks, refused ones included", &metrics.transactions),
+            (
+                "galen_chain_transactions_void",
+                "Transactions left out of blocks: duplicate, expired, unknown signer, bad signature",
+                &metrics.transactions_void,
+            ),
+            (
+                "galen_ordering_frames_refused",
+                "Frames from peers that the firewall refused; lost elections and restarts cause some",
+                &metrics.frames_refused,
+            ),
+            (
+                "galen_ordering_frames_dropped",
+                "Frames to peers dropped because the peer was away or its queue full; sent again by Raft",
+                &metrics.frames_dropped,
+            ),
+            ("galen_chain_blocks_pulled", "Blocks applied from a peer's certified answer", &metrics.blocks_pulled),
+            (
+                "galen_chain_signatures_refused",
+                "Header signatures that were false or over another header; any but zero wants a look",
+                &metrics.signatures_refused,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        registry.register_with_unit(
+            "galen_chain_block_execution",
+            "Time to execute a block and write it, without waiting",
+            Unit::Seconds,
+            metrics.block_execution_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "galen_ordering_log_sync",
+            "Time to write and sync the ordering log once, for all that gathered",
+            Unit::Seconds,
+            metrics.log_sync_seconds.clone(),
+        );
+        metrics
+    }
+}

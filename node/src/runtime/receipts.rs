@@ -1,0 +1,109 @@
+//! Whoever waits for a transaction: told when it is in a block applied here, or void. A client that is told nothing waits
+//! until its deadline; nothing is kept for transactions nobody waits for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use galen_chain::Void;
+use galen_chain::executor::ExecutedBlock;
+use galen_types::TransactionId;
+use tokio::sync::oneshot;
+
+use super::fatal::Shutdown;
+use super::limits::RECEIPTS_SWEEP;
+
+/// What a waiting client is told.
+#[derive(Debug, Clone)]
+pub enum Settled {
+    /// It is in this block, at this place.
+    InBlock {
+        /// The block.
+        block: Arc<ExecutedBlock>,
+        /// Its place, from 0.
+        index: u32,
+    },
+    /// It is void: never recorded.
+    Void(Void),
+    /// It waited here until no block could take it any more. Another node may have recorded it before that.
+    Expired,
+}
+
+/// All that wait.
+#[derive(Default)]
+pub struct Receipts {
+    waiting: Mutex<HashMap<TransactionId, Vec<oneshot::Sender<Settled>>>>,
+}
+
+impl Receipts {
+    /// Begins to wait; look at the ledger after this, or a block in between is missed.
+    pub fn wait(&self, id: TransactionId) -> oneshot::Receiver<Settled> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = waiting.entry(id).or_default();
+        // Those that gave up leave their place to the next.
+        list.retain(|sender| !sender.is_closed());
+        list.push(sender);
+        receiver
+    }
+
+    /// A block was applied.
+    pub fn block(&self, block: &Arc<ExecutedBlock>) {
+        let mut told = Vec::new();
+        {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            for (index, receipt) in (0u32..).zip(block.receipts.iter()) {
+                if let Some(list) = waiting.remove(&receipt.transaction) {
+                    told.push((index, list));
+                }
+            }
+        }
+        for (index, list) in told {
+            for sender in list {
+                let _ = sender.send(Settled::InBlock { block: Arc::clone(block), index });
+            }
+        }
+    }
+
+    /// Transactions were left out of a block.
+    pub fn void(&self, void: &[(TransactionId, Void)]) {
+        for (id, reason) in void {
+            // A duplicate is not told: its first receipt is what the client is to get, and it finds that itself.
+            if !matches!(reason, Void::Rule(galen_contracts::VoidReason::Duplicate)) {
+                self.tell(id, &Settled::Void(reason.clone()));
+            }
+        }
+    }
+
+    /// Transactions waited in the mempool until no block could take them.
+    pub fn expired(&self, ids: &[TransactionId]) {
+        for id in ids {
+            self.tell(id, &Settled::Expired);
+        }
+    }
+
+    /// Forgets those that gave up.
+    pub fn sweep(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|_, list| {
+            list.retain(|sender| !sender.is_closed());
+            !list.is_empty()
+        });
+    }
+
+    fn tell(&self, id: &TransactionId, settled: &Settled) {
+        let list = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        for sender in list.into_iter().flatten() {
+            let _ = sender.send(settled.clone());
+        }
+    }
+}
+
+/// Forgets clients that gave up, from time to time, until the node stops.
+pub async fn sweep(receipts: Arc<Receipts>, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.stopping() => return,
+            () = tokio::time::sleep(RECEIPTS_SWEEP) => receipts.sweep(),
+        }
+    }
+}

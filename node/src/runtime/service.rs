@@ -1,0 +1,380 @@
+//! The chain as the HTTP face asks for it.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::time::Instant;
+
+use futures::future::{BoxFuture, join_all};
+use galen_chain::Void;
+use galen_contracts::VoidReason;
+use galen_ledger::Ledger;
+use galen_p2p::NetworkHandle;
+use galen_types::api::{ChainStatus, Finality, PeerStatus, StreamEvent, TransactionStatus};
+use galen_types::member::{EncryptionKey, NodeRole};
+use galen_types::{
+    Encoding, Genesis, Hash, NodeName, SignedTransaction, Timestamp, TransactionBody,
+    TransactionId, VoterSet,
+};
+use tokio::sync::{broadcast, oneshot, watch};
+use tokio::time::timeout_at;
+
+use super::admission::{AdmissionRefusal, Applicant};
+use super::chain_view::LedgerChainView;
+use super::execution::Progress;
+use super::fatal::Shutdown;
+use super::ordering::Leadership;
+use super::receipts::{Receipts, Settled};
+use crate::http::services::{
+    ChainService, ChainView, ErrorKind, HealthCheck, HealthService, ServiceError,
+};
+
+/// Everything that answers about the chain.
+pub struct Chain {
+    /// The founding document.
+    pub genesis: Arc<Genesis>,
+    /// Its hash.
+    pub genesis_hash: Hash,
+    /// This node.
+    pub node: NodeName,
+    /// What it does.
+    pub role: NodeRole,
+    /// File keys are wrapped to it.
+    pub encryption_key: EncryptionKey,
+    /// Voters of the epoch.
+    pub voters: VoterSet,
+    /// The chain's store.
+    pub ledger: Arc<Ledger>,
+    /// To the admission thread.
+    pub applicants: SyncSender<Applicant>,
+    /// Waiting clients.
+    pub receipts: Arc<Receipts>,
+    /// How far the chain has come.
+    pub progress: watch::Receiver<Progress>,
+    /// Who leads.
+    pub leadership: watch::Receiver<Leadership>,
+    /// Readers of the event stream.
+    pub events: broadcast::Sender<Arc<StreamEvent>>,
+    /// To peers.
+    pub network: NetworkHandle,
+    /// Stops the node.
+    pub shutdown: Shutdown,
+}
+
+/// The body of full signed bytes that are stored, so that they are well-formed.
+pub fn body_of(bytes: &[u8]) -> Option<TransactionBody> {
+    let signed = SignedTransaction::decode(bytes, bytes.len()).ok()?;
+    TransactionBody::decode(&signed.body, signed.body.len()).ok()
+}
+
+impl Chain {
+    /// Hands bytes to the admission thread and waits for its word.
+    async fn apply(&self, bytes: Vec<u8>, deadline: Instant) -> Result<TransactionId, ServiceError> {
+        let (reply, verdict) = oneshot::channel();
+        match self.applicants.try_send(Applicant { bytes, reply: Some(reply) }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => return Err(refused(&AdmissionRefusal::Busy)),
+            Err(TrySendError::Disconnected(_)) => return Err(stopping()),
+        }
+        match timeout_at(deadline.into(), verdict).await {
+            Ok(Ok(Ok(id))) => Ok(id),
+            Ok(Ok(Err(refusal))) => Err(refused(&refusal)),
+            Ok(Err(_)) => Err(stopping()),
+            Err(_) => Err(ServiceError::new(
+                ErrorKind::Unavailable,
+                "admission-slow",
+                "the node did not get to the transaction in time; it may still take it",
+            )),
+        }
+    }
+
+    /// Where a transaction stands by the ledger.
+    fn stored(&self, id: &TransactionId, with_body: bool) -> Result<Option<TransactionStatus>, ServiceError> {
+        let view = LedgerChainView::new(&self.ledger).map_err(|error| ServiceError::internal(&error))?;
+        let Some(stored) = view.transaction(id)? else { return Ok(None) };
+        let header = view.header(stored.place.height)?;
+        let certified = stored.place.height <= self.progress.borrow().certified_height;
+        Ok(Some(TransactionStatus {
+            id: *id,
+            finality: if certified { Finality::Certified } else { Finality::Committed },
+            height: Some(stored.place.height),
+            index: Some(stored.place.index),
+            time: header.map(|header| header.time),
+            receipt: Some(stored.receipt),
+            body: if with_body { body_of(&stored.bytes) } else { None },
+        }))
+    }
+
+    /// Waits until a height is certified; whether it was before the deadline.
+    async fn certified(&self, height: u64, deadline: Instant) -> bool {
+        let mut progress = self.progress.clone();
+        let reached = progress.wait_for(|progress| progress.certified_height >= height);
+        matches!(timeout_at(deadline.into(), reached).await, Ok(Ok(_)))
+    }
+
+    async fn submit_one(
+        &self,
+        bytes: Vec<u8>,
+        wait: Finality,
+        deadline: Instant,
+    ) -> Result<TransactionStatus, ServiceError> {
+        // The id must be known before the transaction can be in a block, or its receipt is missed. Whether the bytes
+        // are sound is admission's to say.
+        let id = SignedTransaction::decode(&bytes, bytes.len())
+            .map_err(|error| refused(&AdmissionRefusal::Malformed(error)))?
+            .id();
+        let settled = self.receipts.wait(id);
+        if let Some(first) = self.stored(&id, false)? {
+            return self.reach(first, wait, deadline).await;
+        }
+        self.apply(bytes, deadline).await?;
+        let pending = TransactionStatus {
+            id,
+            finality: Finality::Pending,
+            height: None,
+            index: None,
+            time: None,
+            receipt: None,
+            body: None,
+        };
+        if wait == Finality::Pending {
+            return Ok(pending);
+        }
+        // It may have been recorded between the first look and admission, when the same bytes came twice.
+        if let Some(first) = self.stored(&id, false)? {
+            return self.reach(first, wait, deadline).await;
+        }
+        match timeout_at(deadline.into(), settled).await {
+            Ok(Ok(Settled::InBlock { block, index })) => {
+                let committed = TransactionStatus {
+                    finality: Finality::Committed,
+                    height: Some(block.block.header.height),
+                    index: Some(index),
+                    time: Some(block.block.header.time),
+                    receipt: block.receipts.get(index as usize).cloned(),
+                    ..pending
+                };
+                self.reach(committed, wait, deadline).await
+            }
+            Ok(Ok(Settled::Void(reason))) => Err(refused(&AdmissionRefusal::Void(reason))),
+            Ok(Ok(Settled::Expired)) => match self.stored(&id, false)? {
+                Some(first) => self.reach(first, wait, deadline).await,
+                None => Err(refused_expired(&id)),
+            },
+            Ok(Err(_)) => Err(stopping()),
+            Err(_) => Err(unknown(&id)),
+        }
+    }
+
+    /// Waits for certification where that is asked for.
+    async fn reach(
+        &self,
+        mut status: TransactionStatus,
+        wait: Finality,
+        deadline: Instant,
+    ) -> Result<TransactionStatus, ServiceError> {
+        if let Some(height) = status.height
+            && wait == Finality::Certified
+            && status.finality != Finality::Certified
+        {
+            if !self.certified(height, deadline).await {
+                return Err(unknown(&status.id));
+            }
+            status.finality = Finality::Certified;
+        }
+        Ok(status)
+    }
+}
+
+fn stopping() -> ServiceError {
+    ServiceError::new(ErrorKind::Unavailable, "node-stopping", "the node is stopping")
+        .with_hint("ask another node of the consortium")
+}
+
+fn unknown(id: &TransactionId) -> ServiceError {
+    ServiceError::new(
+        ErrorKind::TimedOut,
+        "outcome-unknown",
+        format!("transaction {id} has not come that far in time; it may still"),
+    )
+    .with_hint(format!("ask for it later: GET /v1/transactions/{id}, or send the same bytes again"))
+}
+
+fn refused_expired(id: &TransactionId) -> ServiceError {
+    ServiceError::new(ErrorKind::Gone, "transaction-expired", format!("transaction {id} found no block before it expired"))
+        .with_hint("no node ordered it in time; sign it again")
+}
+
+fn refused(refusal: &AdmissionRefusal) -> ServiceError {
+    let (kind, code) = match refusal {
+        AdmissionRefusal::Malformed(error @ galen_types::DecodeError::Oversize { .. }) => {
+            (ErrorKind::TooLarge, error.code())
+        }
+        AdmissionRefusal::Malformed(error) => (ErrorKind::Malformed, error.code()),
+        AdmissionRefusal::Void(void) => (
+            match void {
+                Void::BadSignature
+                | Void::Rule(
+                    VoidReason::UnknownSigner(_) | VoidReason::SuspendedSigner(_) | VoidReason::SuspendedMember(_),
+                ) => ErrorKind::Unauthenticated,
+                Void::Rule(VoidReason::Expired { .. }) => ErrorKind::Gone,
+                Void::Rule(VoidReason::Duplicate) => ErrorKind::Conflict,
+                Void::Rule(VoidReason::RefusalQuotaExhausted { .. }) => ErrorKind::TooMany,
+                Void::Rule(VoidReason::WrongChain | VoidReason::HorizonExceeded { .. }) => ErrorKind::Unprocessable,
+            },
+            void.code(),
+        ),
+        AdmissionRefusal::Mempool(refusal) => (ErrorKind::TooMany, refusal.code()),
+        AdmissionRefusal::Busy => (ErrorKind::Unavailable, "admission-busy"),
+        AdmissionRefusal::State => (ErrorKind::Internal, "state-unreadable"),
+    };
+    ServiceError::new(kind, code, refusal.to_string())
+}
+
+impl ChainService for Chain {
+    fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    fn genesis_hash(&self) -> &Hash {
+        &self.genesis_hash
+    }
+
+    fn node(&self) -> &NodeName {
+        &self.node
+    }
+
+    fn status(&self) -> ChainStatus {
+        let progress = *self.progress.borrow();
+        ChainStatus {
+            chain: self.genesis.chain.clone(),
+            genesis: self.genesis_hash,
+            node: self.node.clone(),
+            role: self.role,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            encryption_key: self.encryption_key,
+            height: progress.height,
+            header: progress.header,
+            time: progress.time,
+            certified_height: progress.certified_height,
+            epoch: self.voters.epoch,
+            voters: self.voters.voters.iter().map(|voter| voter.node.clone()).collect(),
+            quorum: self.voters.quorum(),
+            faults_tolerated: self.voters.faults_tolerated(),
+            leader: self.leadership.borrow().leader.clone(),
+            peers: self.network.connected_count(),
+            ready: self.ready().iter().all(|check| check.ok),
+        }
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        let status = |peer: galen_p2p::PeerStatus| PeerStatus {
+            node: peer.node,
+            role: peer.role,
+            connected: peer.connection.is_some(),
+            connected_since: peer.connection.as_ref().map(|connection| {
+                let since = connection.since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+            }),
+            round_trip_us: peer
+                .connection
+                .and_then(|connection| connection.round_trip)
+                .map(|round_trip| u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX)),
+        };
+        self.network.peers().into_iter().map(status).collect()
+    }
+
+    fn view(&self) -> Result<Box<dyn ChainView + '_>, ServiceError> {
+        let view = LedgerChainView::new(&self.ledger).map_err(|error| ServiceError::internal(&error))?;
+        Ok(Box::new(view))
+    }
+
+    fn submit(
+        &self,
+        transaction: Vec<u8>,
+        wait: Finality,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>> {
+        Box::pin(self.submit_one(transaction, wait, deadline))
+    }
+
+    fn submit_many(
+        &self,
+        transactions: Vec<Vec<u8>>,
+        wait: Finality,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Vec<Result<TransactionStatus, ServiceError>>> {
+        Box::pin(join_all(transactions.into_iter().map(move |bytes| self.submit_one(bytes, wait, deadline))))
+    }
+
+    fn wait(
+        &self,
+        id: TransactionId,
+        wait: Finality,
+        deadline: Instant,
+    ) -> BoxFuture<'_, Result<Option<TransactionStatus>, ServiceError>> {
+        Box::pin(async move {
+            let settled = self.receipts.wait(id);
+            let mut found = self.stored(&id, true)?;
+            if found.is_none() && wait != Finality::Pending {
+                let _ = timeout_at(deadline.into(), settled).await;
+                found = self.stored(&id, true)?;
+            }
+            let Some(mut status) = found else { return Ok(None) };
+            if let (Finality::Certified, Some(height)) = (wait, status.height)
+                && self.certified(height, deadline).await
+            {
+                status.finality = Finality::Certified;
+            }
+            Ok(Some(status))
+        })
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Arc<StreamEvent>> {
+        self.events.subscribe()
+    }
+}
+
+impl HealthService for Chain {
+    fn live(&self) -> Vec<HealthCheck> {
+        let stopping = self.shutdown.is_stopping();
+        let detail = match self.shutdown.cause() {
+            Some(fatal) => fatal.message,
+            None if stopping => "the node is stopping".to_owned(),
+            None => "all threads run".to_owned(),
+        };
+        vec![HealthCheck { name: "threads", ok: !stopping, detail }]
+    }
+
+    fn ready(&self) -> Vec<HealthCheck> {
+        let progress = *self.progress.borrow();
+        let leader = self.leadership.borrow().leader.clone();
+        let behind = progress.known_height.saturating_sub(progress.height);
+        let mut checks = vec![
+            HealthCheck {
+                name: "caught-up",
+                ok: behind <= super::limits::SYNC_LAG_VOTER,
+                detail: format!("at height {} of {} known", progress.height, progress.known_height),
+            },
+            HealthCheck {
+                name: "disk",
+                ok: self.ledger.check_writable().is_ok(),
+                detail: match self.ledger.check_writable() {
+                    Ok(()) => "the ledger takes writes".to_owned(),
+                    Err(error) => error.to_string(),
+                },
+            },
+        ];
+        if self.role == NodeRole::Voter {
+            let detail = leader.as_ref().map_or("no leader is known".to_owned(), |leader| format!("{leader} leads"));
+            checks.push(HealthCheck { name: "leader-known", ok: leader.is_some(), detail });
+        } else {
+            let connected = self.network.connected_count();
+            checks.push(HealthCheck {
+                name: "peers-connected",
+                ok: connected > 0,
+                detail: format!("{connected} peers are connected"),
+            });
+        }
+        checks
+    }
+}
