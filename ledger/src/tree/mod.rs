@@ -19,6 +19,8 @@
 pub(crate) mod bucket;
 pub(crate) mod levels;
 pub(crate) mod prepare;
+#[cfg(test)]
+mod tests;
 
 use galen_types::Hash;
 use galen_types::hash::Context;
