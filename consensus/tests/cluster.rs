@@ -56,3 +56,17 @@ fn one_seed_is_one_history() {
 fn trace(seed: u64) -> blake3::Hash {
     Cluster::torture(seed, Mutant::None, 400).unwrap().0
 }
+
+/// Runs the seeds of `SEEDS` (`from..to`) as long as one likes: `SEEDS=0..100000 cargo test -p galen-consensus --test
+/// cluster more -- --ignored --nocapture`.
+#[test]
+#[ignore = "a search of its own length"]
+fn more_seeds() {
+    let seeds = std::env::var("SEEDS").expect("SEEDS=from..to");
+    let (from, to) = seeds.split_once("..").expect("SEEDS=from..to");
+    for seed in from.parse::<u64>().unwrap()..to.parse().unwrap() {
+        if let Err(error) = Cluster::torture(seed, Mutant::None, 600) {
+            println!("seed {seed}: {error}");
+        }
+    }
+}

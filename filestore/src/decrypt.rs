@@ -265,3 +265,23 @@ impl<R: Read> Read for DecryptingRead<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Even whoever has the key cannot make two ciphertexts of the same kind for one plaintext.
+    #[tokio::test]
+    async fn an_empty_last_chunk_after_others_is_refused() {
+        let key = FileKey::from_bytes([5; 32]);
+        let cipher = FileCipher::new(&key, [1; 19]);
+        let seal = |number, last, size| cipher.seal(number, last, Zeroizing::new(vec![0; size])).unwrap();
+        let header = cipher.header().as_slice();
+
+        let whole = [header, &seal(0, false, CHUNK_BYTES), &seal(1, true, 1)].concat();
+        assert_eq!(decrypt(&whole[..], tokio::io::sink(), &key).await.unwrap().bytes, CHUNK_BYTES as u64 + 1);
+        let padded = [header, &seal(0, false, CHUNK_BYTES), &seal(1, true, 0)].concat();
+        let error = decrypt(&padded[..], tokio::io::sink(), &key).await.unwrap_err();
+        assert!(matches!(error, CipherError::Damaged { offset: 65_616 }), "{error}");
+    }
+}

@@ -326,7 +326,9 @@ impl Cluster {
         let mut data = self.proposals.to_le_bytes().to_vec();
         data.resize(8 + size, 0xAB);
         if let Some(core) = &mut self.nodes[position].core {
-            match core.propose(data.into()) {
+            let r = core.propose(data.into());
+            if std::env::var("DBG").is_ok() { println!("{} propose at {} {:?}", self.now, position + 1, r); }
+            match r {
                 Ok(_) | Err(ProposeError::NotLeader { .. } | ProposeError::Full | ProposeError::Transferring) => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -351,6 +353,7 @@ impl Cluster {
         self.trace.update(&self.now.to_le_bytes());
         self.trace.update(&[position as u8]);
         self.trace.update(format!("{effects:?}").as_bytes());
+        if std::env::var("DBG").is_ok() { let st=self.nodes[position].core.as_ref().unwrap().status(); println!("{} n{} {:?} t{} c{} a{} l{} d{} s{} pend{} role {:?} persist {:?} send {:?} comm {:?} offer {:?} ledger {}", self.now, position+1, st.role, st.term, st.commit, st.applied, st.last, st.durable, st.snapshot, st.pending, effects.role, effects.persist.iter().map(|p| (p.token.0, p.snapshot.as_ref().map(|s| s.meta().index), p.entries.iter().map(|e| e.index).collect::<Vec<_>>(), p.hard_state)).collect::<Vec<_>>(), effects.send.iter().map(|o| (o.to.0, o.bytes[1])).collect::<Vec<_>>(), effects.committed.iter().map(|c| c.index).collect::<Vec<_>>(), effects.snapshot_offer.as_ref().map(|o| o.index), self.nodes[position].ledger.len()); }
     }
 
     fn take(&mut self, position: usize, effects: Effects) -> Outcome {
@@ -443,13 +446,13 @@ impl Cluster {
         if ledger.len() > node.ledger.len() {
             node.ledger = ledger;
         }
+        let Some(core) = &mut node.core else { return Ok(()) };
+        core.applied(node.ledger.len() as u64).map_err(|error| error.to_string())?;
         if (node.ledger.len() as u64) < index {
             return Ok(());
         }
         node.ledger_durable = node.ledger.len();
         node.offer = None;
-        let Some(core) = &mut node.core else { return Ok(()) };
-        core.applied(node.ledger.len() as u64).map_err(|error| error.to_string())?;
         let _overtaken = core.accept_snapshot(index);
         Ok(())
     }
@@ -548,6 +551,7 @@ impl Cluster {
     /// A run under a seed: faults, then healing.
     pub(crate) fn torture(seed: u64, mutant: Mutant, steps: u64) -> Result<(blake3::Hash, Seen), String> {
         let mut cluster = Self::new(World::swarm(seed, mutant), seed);
+        if std::env::var("DBG").is_ok() { println!("voters {} learners {} compact {} wd {} delay {} loss {}", cluster.world.voters, cluster.world.learners, cluster.world.compact, cluster.world.write_delay, cluster.world.delay, cluster.world.loss); }
         cluster.run(steps)?;
         cluster.heal_and_check()?;
         Ok((cluster.trace.finalize(), cluster.seen))

@@ -105,16 +105,11 @@ fn register_key(session: &mut Session<'_>, key: PublicKey, account: &AccountName
 fn store(session: &mut Session<'_>, before: Option<&Account>, after: &Account) -> Judged {
     let manages = |account: &Account| account.standing == Standing::Active && account.has_role(Role::Admin);
     let counter = keys::administrators_active(&after.name.member);
-    match (before.is_some_and(manages), manages(after)) {
-        (true, false) => {
-            if session.count(counter, -1)? == 0 {
-                return Err(Refusal::LastAdministrator { account: after.name.clone() }.into());
-            }
-        }
-        (false, true) => {
-            session.count(counter, 1)?;
-        }
-        _ => {}
+    let (managed, manages) = (before.is_some_and(manages), manages(after));
+    if manages && !managed {
+        session.count(counter, 1)?;
+    } else if managed && !manages && session.count(counter, -1)? == 0 {
+        return Err(Refusal::LastAdministrator { account: after.name.clone() }.into());
     }
     session.put(keys::account(&after.name), after);
     session.record(session.event());

@@ -1,0 +1,101 @@
+//! What the command line looks like: the flags of every command, and the nouns.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use galen_types::AccountName;
+
+use crate::command::{access, account, audit, block, compute, context, contract, data, genesis, key, member, node, tx};
+
+/// Share medical data over a chain of institutions: files stay where they were made, every use is decided by rules and
+/// recorded.
+#[derive(Debug, Parser)]
+#[command(name = "galen", version, propagate_version = true, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 denied by a rule, 4 not found, \
+    5 cannot reach a node, 6 timed out with the outcome unknown.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Speak through this context instead of the current one
+    #[arg(long, global = true, value_name = "NAME", env = "GALEN_CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// Ask this node instead of the context's, e.g. http://127.0.0.1:7201
+    #[arg(long, global = true, value_name = "URL", env = "GALEN_NODE")]
+    pub(crate) node: Option<String>,
+    /// Speak for this account instead of the context's
+    #[arg(long = "as", global = true, value_name = "ACCOUNT", env = "GALEN_AS")]
+    pub(crate) account: Option<AccountName>,
+    /// Folder of key files instead of the context's
+    #[arg(long, global = true, value_name = "DIR", env = "GALEN_KEYSTORE")]
+    pub(crate) keystore: Option<PathBuf>,
+    /// File that holds the keys' password, instead of the context's source
+    #[arg(long, global = true, value_name = "FILE", env = "GALEN_PASSWORD_FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Print JSON with the field names of the HTTP API
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but data and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more about what is done
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Which node and account commands speak for
+    #[command(subcommand)]
+    Context(context::Command),
+    /// The local keystore
+    #[command(subcommand)]
+    Key(key::Command),
+    /// The founding document of a consortium
+    #[command(subcommand)]
+    Genesis(genesis::Command),
+    /// A running node
+    #[command(subcommand)]
+    Node(node::Command),
+    /// The member institutions and their votes
+    #[command(subcommand)]
+    Member(member::Command),
+    /// A member's people and programs
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Datasets: publish, find, check, download
+    #[command(subcommand)]
+    Data(data::Command),
+    /// Access contracts: who may do what for which purpose
+    #[command(subcommand)]
+    Contract(contract::Command),
+    /// Requests for access, and grants
+    #[command(subcommand)]
+    Access(access::Command),
+    /// Statistics over several members' datasets
+    #[command(subcommand)]
+    Compute(compute::Command),
+    /// Who did what: operation, dataset, operator, time, decision
+    Audit(audit::Arguments),
+    /// The chain's blocks
+    #[command(subcommand)]
+    Block(block::Command),
+    /// Single transactions
+    #[command(subcommand)]
+    Tx(tx::Command),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the program's version
+    Version,
+}

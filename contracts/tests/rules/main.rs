@@ -1,0 +1,12 @@
+//! The rule engine from outside: every state machine, every refusal, and properties over random calls.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests assert by panicking")]
+
+mod authorisation;
+mod properties;
+mod queries;
+mod refusals;
+mod scenario;
+mod speed;
+mod support;
+mod transitions;
+mod void;

@@ -1,0 +1,171 @@
+//! What all requests share, and what a handler is given of one.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use galen_types::Timestamp;
+use galen_types::member::Account;
+use http::HeaderMap;
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::auth::Gate;
+use super::limits::{BODY_BYTES_IN_MEMORY_MAX, DOWNLOADS_MAX, READ_QUEUE_TIMEOUT, READS_MAX, UPLOADS_MAX};
+use super::metrics::HttpMetrics;
+use super::query::Query;
+use super::refusal::Refusal;
+use super::route::Table;
+use super::services::{ChainService, ChainView, ServiceError, Services};
+use super::stream_places::StreamPlaces;
+use super::{openapi, routes};
+
+/// What all requests share.
+pub(crate) struct App {
+    pub(crate) services: Services,
+    pub(crate) table: Table,
+    pub(crate) gate: Gate,
+    pub(crate) metrics: HttpMetrics,
+    pub(crate) registry: Arc<Registry>,
+    /// The OpenAPI document as served.
+    pub(crate) openapi: Bytes,
+    /// Bytes that large bodies may take in memory.
+    pub(crate) memory: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    pub(crate) uploads: Arc<Semaphore>,
+    pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) streams: Arc<StreamPlaces>,
+    /// Cancelled when the node stops; streams end then.
+    pub(crate) shutdown: CancellationToken,
+    /// Whether clients come over TLS.
+    pub(crate) secure: bool,
+    request_ids: RequestIds,
+}
+
+impl App {
+    pub(crate) fn new(
+        services: Services,
+        metrics: HttpMetrics,
+        registry: Arc<Registry>,
+        secure: bool,
+        shutdown: CancellationToken,
+    ) -> Result<Self, ServiceError> {
+        let table = Table::new(routes::all());
+        let document = openapi::document(&table, services.chain.genesis());
+        let openapi = serde_json::to_vec(&document).map_err(|error| ServiceError::internal(&error))?;
+        Ok(Self {
+            services,
+            table,
+            gate: Gate::new(Timestamp::now()),
+            metrics,
+            registry,
+            openapi: openapi.into(),
+            memory: Arc::new(Semaphore::new(BODY_BYTES_IN_MEMORY_MAX)),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            streams: StreamPlaces::new(),
+            shutdown,
+            secure,
+            request_ids: RequestIds::new(),
+        })
+    }
+
+    pub(crate) fn next_request_id(&self) -> String {
+        self.request_ids.next()
+    }
+}
+
+/// Numbers requests: unique within a process, and across restarts as far as the clock moves.
+struct RequestIds {
+    start: u64,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Self {
+        Self { start: Timestamp::now().0 & 0xffff_ffff, count: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        format!("{:08x}{:08x}", self.start, count & 0xffff_ffff)
+    }
+}
+
+/// Reads the chain on this thread.
+pub(crate) fn read_now<R>(
+    chain: &dyn ChainService,
+    reader: impl FnOnce(&dyn ChainView) -> Result<R, Refusal>,
+) -> Result<R, Refusal> {
+    let mut reader = Some(reader);
+    let mut outcome = None;
+    chain.read(&mut |view| {
+        if let Some(reader) = reader.take() {
+            outcome = Some(reader(view));
+        }
+    })?;
+    outcome.unwrap_or(Err(Refusal::Internal))
+}
+
+/// What a handler is given of a request; its body comes apart.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    /// The path's parameters as sent, in order.
+    pub(crate) parameters: Vec<String>,
+    pub(crate) query: Query,
+    pub(crate) headers: HeaderMap,
+    pub(crate) address: IpAddr,
+    /// Who asks, proven.
+    pub(crate) account: Option<Account>,
+}
+
+impl Call {
+    /// Who asks; routes that need an account are not reached without.
+    pub(crate) fn account(&self) -> Result<&Account, Refusal> {
+        self.account.as_ref().ok_or(Refusal::AuthenticationMissing)
+    }
+
+    /// A parameter of the path, by its place.
+    pub(crate) fn parameter(&self, place: usize) -> &str {
+        self.parameters.get(place).map_or("", String::as_str)
+    }
+
+    /// A parameter of the path, read.
+    pub(crate) fn path<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        place: usize,
+        name: &'static str,
+    ) -> Result<T, Refusal> {
+        self.parameter(place)
+            .parse()
+            .map_err(|error: T::Err| Refusal::ParameterInvalid { name, problem: error.to_string() })
+    }
+
+    /// The chain.
+    pub(crate) fn chain(&self) -> &dyn ChainService {
+        &*self.app.services.chain
+    }
+
+    /// Reads the chain on a thread that may block.
+    pub(crate) async fn read<R: Send + 'static>(
+        self: &Arc<Self>,
+        reader: impl FnOnce(&Self, &dyn ChainView) -> Result<R, Refusal> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let permit = match timeout(READ_QUEUE_TIMEOUT, Arc::clone(&self.app.reads).acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => return Err(Refusal::TooManyAtOnce("reads")),
+        };
+        let call = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read_now(&*call.app.services.chain, |view| reader(&call, view))
+        })
+        .await
+        .unwrap_or_else(|error| Err(Refusal::Service(ServiceError::internal(&error))))
+    }
+}

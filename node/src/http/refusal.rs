@@ -1,0 +1,209 @@
+//! Everything that the HTTP face itself refuses: one variant a rule, each with its status, stable code and hint. What a
+//! service refuses comes through as [`ServiceError`].
+
+use std::time::Duration;
+
+use galen_contracts::StateError;
+use galen_types::api::Problem;
+
+use super::services::ServiceError;
+
+/// Why a request was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    // --- routing
+    #[error("nothing is served at this path")]
+    UnknownPath,
+    #[error("this path is not served with that method; allowed: {allowed}")]
+    MethodNotAllowed { allowed: String },
+
+    // --- the request's form
+    #[error("the path with its query has {bytes} bytes; at most {limit} are accepted")]
+    TargetTooLong { bytes: usize, limit: usize },
+    #[error("the request's head is not well-formed HTTP/1.1")]
+    HeadMalformed,
+    #[error("the request's header fields are too many or too long")]
+    HeadTooLarge,
+    #[error("the request's head did not arrive within {} s", .0.as_secs())]
+    HeadSlow(Duration),
+    #[error("the query is malformed: {0}")]
+    QueryMalformed(&'static str),
+    #[error("the query parameter `{name}` is unknown here; known: {known}")]
+    ParameterUnknown { name: String, known: String },
+    #[error("the query parameter `{0}` is given twice")]
+    ParameterRepeated(String),
+    #[error("the query parameter `{0}` is missing")]
+    ParameterMissing(&'static str),
+    #[error("`{name}` is not acceptable: {problem}")]
+    ParameterInvalid { name: &'static str, problem: String },
+    #[error("the content type must be `{0}`")]
+    ContentType(&'static str),
+    #[error("the body is larger than the {limit} bytes accepted here")]
+    BodyTooLarge { limit: u64 },
+    #[error("the body did not arrive in time")]
+    BodySlow,
+    #[error("the body ended early or was malformed")]
+    BodyBroken,
+    #[error("the body has {got} bytes, not the {announced} announced")]
+    BodyLength { announced: u64, got: u64 },
+    #[error("the JSON body is malformed: {0}")]
+    JsonMalformed(String),
+    #[error("the body is malformed: {0}")]
+    BodyMalformed(String),
+    #[error("the range is malformed or lies outside the {bytes} bytes")]
+    RangeInvalid { bytes: u64 },
+
+    // --- who asks
+    #[error("this needs a request signed by an account")]
+    AuthenticationMissing,
+    #[error("{0}")]
+    AuthenticationMalformed(String),
+    #[error("the request's time {0}")]
+    RequestStale(&'static str),
+    #[error("this request was already made: its nonce is used")]
+    RequestReplayed,
+    #[error("the account is unknown, or the signature does not verify under its key")]
+    AuthenticationFailed,
+    #[error("the account, or its member, is suspended or has left")]
+    AccountNotActive,
+    #[error("this needs the role {0}")]
+    RoleMissing(String),
+    #[error("this node serves {0}; ask the node of the owner's member")]
+    WrongMember(String),
+    #[error("too many failed authentications from this address")]
+    TooManyFailures,
+    #[error("too many requests by this account")]
+    TooManyRequests,
+    #[error("too many {0} at this time")]
+    TooManyAtOnce(&'static str),
+
+    // --- what is asked for
+    #[error("there is no such {0}, or it is not for this account to see")]
+    NotFound(&'static str),
+    #[error("`{prefix}` begins the identifiers of several {what}s")]
+    Ambiguous { what: &'static str, prefix: String },
+    #[error("the receipt is not certified yet")]
+    NotCertified,
+    #[error("the chain refused it: {rule}: {explanation}")]
+    ReceiptRefused { rule: String, explanation: String },
+
+    // --- the node
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error("the node could not answer; its log says why")]
+    Internal,
+}
+
+impl Refusal {
+    /// HTTP status, stable code, title of the kind.
+    fn kind(&self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::UnknownPath => (404, "path-unknown", "unknown path"),
+            Self::MethodNotAllowed { .. } => (405, "method-not-allowed", "method not allowed"),
+            Self::TargetTooLong { .. } => (414, "path-too-long", "path too long"),
+            Self::HeadMalformed => (400, "head-malformed", "malformed request"),
+            Self::HeadTooLarge => (431, "head-too-large", "request head too large"),
+            Self::HeadSlow(_) => (408, "head-slow", "request head too slow"),
+            Self::QueryMalformed(_) => (400, "query-malformed", "malformed query"),
+            Self::ParameterUnknown { .. } => (400, "parameter-unknown", "unknown parameter"),
+            Self::ParameterRepeated(_) => (400, "parameter-repeated", "repeated parameter"),
+            Self::ParameterMissing(_) => (400, "parameter-missing", "missing parameter"),
+            Self::ParameterInvalid { .. } => (400, "parameter-invalid", "invalid parameter"),
+            Self::ContentType(_) => (415, "content-type-unsupported", "unsupported content type"),
+            Self::BodyTooLarge { .. } => (413, "body-too-large", "body too large"),
+            Self::BodySlow => (408, "body-slow", "body too slow"),
+            Self::BodyBroken => (400, "body-broken", "broken body"),
+            Self::BodyLength { .. } => (400, "body-length-differs", "body length differs"),
+            Self::JsonMalformed(_) => (400, "json-malformed", "malformed JSON"),
+            Self::BodyMalformed(_) => (400, "body-malformed", "malformed body"),
+            Self::RangeInvalid { .. } => (416, "range-invalid", "range not satisfiable"),
+            Self::AuthenticationMissing => (401, "authentication-missing", "authentication missing"),
+            Self::AuthenticationMalformed(_) => (401, "authentication-malformed", "authentication malformed"),
+            Self::RequestStale(_) => (401, "request-stale", "request stale"),
+            Self::RequestReplayed => (401, "request-replayed", "request replayed"),
+            Self::AuthenticationFailed => (401, "authentication-failed", "authentication failed"),
+            Self::AccountNotActive => (403, "account-not-active", "account not active"),
+            Self::RoleMissing(_) => (403, "role-missing", "role missing"),
+            Self::WrongMember(_) => (403, "wrong-member", "another member's node"),
+            Self::TooManyFailures => (429, "too-many-failures", "too many failures"),
+            Self::TooManyRequests => (429, "too-many-requests", "too many requests"),
+            Self::TooManyAtOnce(_) => (503, "too-many-at-once", "busy"),
+            Self::NotFound(_) => (404, "not-found", "not found"),
+            Self::Ambiguous { .. } => (409, "identifier-ambiguous", "ambiguous identifier"),
+            Self::NotCertified => (409, "receipt-not-certified", "receipt not certified yet"),
+            Self::ReceiptRefused { .. } => (403, "receipt-refused", "refused by the chain"),
+            Self::Service(error) => (error.kind.status(), error.code, error.kind.title()),
+            Self::Internal => (500, "internal", "internal error"),
+        }
+    }
+
+    /// What to do next.
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::UnknownPath => "see /v1/openapi.json for what is served",
+            Self::TargetTooLong { .. } => "shorten the query",
+            Self::HeadTooLarge => "send at most 64 header fields and 32 KiB of head",
+            Self::ParameterUnknown { .. } | Self::ParameterMissing(_) | Self::QueryMalformed(_) => {
+                "see /v1/openapi.json for the parameters of this path"
+            }
+            Self::BodyTooLarge { .. } => "split or shrink the content",
+            Self::BodySlow | Self::HeadSlow(_) => "send the request without pauses, over a faster link",
+            Self::AuthenticationMissing | Self::AuthenticationMalformed(_) => {
+                "sign the request with the account's key: `Authorization: Galen account=..., time=..., nonce=..., signature=...`"
+            }
+            Self::RequestStale(_) => "set the clock (NTP), and sign each request when it is sent",
+            Self::RequestReplayed => "sign each request anew with a fresh random nonce",
+            Self::AuthenticationFailed => "check the account's name, its key file, and that the node is of the same chain",
+            Self::AccountNotActive => "ask an administrator of your member",
+            Self::RoleMissing(_) => "ask an administrator of your member for the role, or use another account",
+            Self::TooManyFailures | Self::TooManyRequests | Self::TooManyAtOnce(_) => "wait as `Retry-After` says, then try again",
+            Self::Ambiguous { .. } => "give more digits",
+            Self::NotCertified => "ask for the transaction with wait=certified, then try again",
+            Self::Service(error) => return error.hint.clone(),
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// When to try again, seconds.
+    pub(crate) fn retry_after_s(&self) -> Option<u32> {
+        match self {
+            Self::TooManyFailures => Some(10),
+            Self::TooManyRequests | Self::TooManyAtOnce(_) => Some(1),
+            Self::Service(error) => error.retry_after_s,
+            _ => None,
+        }
+    }
+
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.kind().0
+    }
+
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.kind().1
+    }
+
+    /// Whether the rest of the request's body is unwanted, so that the connection is of no further use.
+    pub(crate) fn closes_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BodyTooLarge { .. } | Self::BodySlow | Self::BodyBroken | Self::BodyLength { .. } | Self::HeadSlow(_)
+        )
+    }
+
+    /// The document that is served.
+    pub(crate) fn problem(&self) -> Problem {
+        let (status, code, title) = self.kind();
+        let mut problem = Problem::new(status, code, title, self.to_string());
+        problem.hint = self.hint();
+        problem
+    }
+}
+
+impl From<StateError> for Refusal {
+    fn from(error: StateError) -> Self {
+        Self::Service(ServiceError::internal(&error))
+    }
+}

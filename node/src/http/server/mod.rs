@@ -1,0 +1,178 @@
+//! The accept loop. warp has no TLS, header timeout, connection cap or keep-alive control, so connections are ours: hyper's
+//! HTTP/1.1 engine with a timer, below warp's filters as the service.
+//!
+//! One task accepts; one task a connection. A connection ends by its peer, by a limit of [`limits`](super::limits), by
+//! eviction for a newcomer ([`slots`]), or by shutdown, which lets requests under way end.
+
+mod connection;
+mod guarded_io;
+mod slots;
+mod state;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::app::App;
+use super::limits::ACCEPT_ERROR_PAUSE;
+use super::metrics::ConnectionEnd;
+use super::refusal::Refusal;
+use super::respond::bare_response;
+pub(crate) use connection::Arrival;
+pub(crate) use slots::source_of;
+use slots::{Admission, SlotLimits, Slots};
+pub use tls::{TlsError, TlsFiles};
+
+/// The `[http]` table of a node's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSettings {
+    /// Where to listen, e.g. `127.0.0.1:8101`.
+    pub listen: SocketAddr,
+    /// Needed unless `listen` is a loopback address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
+}
+
+/// Why the HTTP face cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// Plain HTTP would leave the machine.
+    #[error(
+        "plain HTTP on {0} would send data unprotected over the network; set `certificate` and `key` under `[http.tls]`, or listen on a loopback address such as 127.0.0.1"
+    )]
+    PlainOffLoopback(SocketAddr),
+    /// Certificate or key do not serve.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The port cannot be had.
+    #[error("cannot listen on {address}: {cause}; choose another port, or end the process that holds it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        cause: io::Error,
+    },
+}
+
+impl HttpError {
+    /// A stable code for interfaces and logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PlainOffLoopback(_) => "http-plain-off-loopback",
+            Self::Tls(error) => error.code(),
+            Self::Listen { .. } => "http-listen",
+        }
+    }
+}
+
+/// A bound port; serves once it is [run](Server::run).
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    slots: Arc<Slots>,
+}
+
+impl Server {
+    /// Takes the port.
+    ///
+    /// # Errors
+    /// [`HttpError`] saying what to set.
+    pub async fn bind(settings: &HttpSettings) -> Result<Self, HttpError> {
+        Self::bind_with(settings, SlotLimits::of_process()).await
+    }
+
+    async fn bind_with(settings: &HttpSettings, limits: SlotLimits) -> Result<Self, HttpError> {
+        if settings.tls.is_none() && !settings.listen.ip().to_canonical().is_loopback() {
+            return Err(HttpError::PlainOffLoopback(settings.listen));
+        }
+        let tls = settings.tls.as_ref().map(TlsFiles::load).transpose()?.map(TlsAcceptor::from);
+        let error = |cause| HttpError::Listen {
+            address: settings.listen,
+            cause,
+        };
+        let listener = TcpListener::bind(settings.listen).await.map_err(error)?;
+        let address = listener.local_addr().map_err(error)?;
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            slots: Slots::new(limits),
+        })
+    }
+
+    /// Where it listens; tells the port where the settings said 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Serves until `shutdown` is cancelled, then lets requests under way end.
+    pub(super) async fn run(self, app: Arc<App>, shutdown: CancellationToken) {
+        let connections = TaskTracker::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = shutdown.cancelled() => break,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    app.metrics.accept_failed();
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
+                    continue;
+                }
+            };
+            let Admission::Admitted { slot, evicted } = self.slots.admit(peer.ip()) else {
+                app.metrics.connection_refused();
+                refuse(&stream, self.tls.is_some());
+                continue;
+            };
+            app.metrics.connection_opened();
+            if evicted {
+                tracing::debug!(open = self.slots.count(), "an idle connection was closed for a new one");
+            }
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "a connection was gone at once");
+                app.metrics.connection_ended(ConnectionEnd::Broken);
+                continue;
+            }
+            let run = connection::run(
+                stream,
+                peer.ip(),
+                self.tls.clone(),
+                Arc::clone(&app),
+                slot,
+                shutdown.clone(),
+            );
+            connections.spawn(run);
+        }
+        drop(self.listener);
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+/// Says why, where that can be said without waiting, and closes.
+fn refuse(stream: &TcpStream, secure: bool) {
+    if !secure {
+        // Best effort: a client whose buffer is full at its first byte is not one to wait for.
+        let _ = stream.try_write(&bare_response(&Refusal::TooManyAtOnce("connections")));
+    }
+}
+
+#[cfg(test)]
+mod tests;
