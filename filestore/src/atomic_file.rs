@@ -8,16 +8,16 @@ use std::path::Path;
 /// What an unfinished write is called: the target's name and this.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Makes a folder that only its owner can enter, if it is not there, and syncs its entry.
+/// Makes a folder that only its owner can enter, if it is not there, and syncs every entry made on the way.
 pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
-        _ => Ok(()),
-    }
+    missing.into_iter().try_for_each(|made| sync_folder(parent_of(made)))
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Syncs a folder's entries: what was made, renamed or deleted in it.
@@ -38,5 +38,5 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), sync_folder)
+    sync_folder(parent_of(path))
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! - [`store`]: [`FileStore`] puts, gets, verifies, lists and deletes.
-//! - [`encrypt`], [`decrypt`], [`format`](mod@format): the encrypted format, usable without a store (by the client).
+//! - [`mod@encrypt`], [`mod@decrypt`], [`mod@format`]: the encrypted format, usable without a store (by the client).
 //! - [`wrap`]: file keys for a recipient's X25519 key.
 //! - [`ring`]: what is needed to read a stored version: its key, its salt, its plaintext hash; erasing deletes them.
 //!

@@ -14,12 +14,10 @@ const TEMPORARY_SUFFIX: &str = ".tmp";
 
 /// Makes a folder that only its owner can enter, if it is not there; refuses one that others can enter.
 pub(crate) fn private_folder(path: &Path) -> Result<(), KeyError> {
-    if !path.is_dir() {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path))?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent).map_err(failed(parent))?;
-        }
-    }
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path))?;
+    missing.into_iter().try_for_each(sync_parent)?;
     let mode = path.metadata().map_err(failed(path))?.permissions().mode();
     check_mode(path, mode, "700")
 }
