@@ -199,3 +199,22 @@ fn the_blocking_reader_works_on_any_stream() {
         assert!(decrypted == content(size), "{size} bytes");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn every_operation_runs_as_a_task_of_its_own() {
+    let scene = Scene::new().await;
+    let store = scene.store.clone();
+    let stored = tokio::spawn(async move { store.put(&content(100)[..]).await }).await.unwrap().unwrap();
+    let (store, name) = (scene.store.clone(), stored.ciphertext);
+    let task = tokio::spawn(async move {
+        let mut ciphertext = Vec::new();
+        store.get(&name).await?.into_async_read().read_to_end(&mut ciphertext).await.unwrap();
+        store.put_encrypted(&ciphertext[..], &name, ciphertext.len() as u64).await?;
+        let mut again = Vec::new();
+        encrypt(&ciphertext[..], &mut again, &FileKey::from_bytes([1; 32])).await?;
+        decrypt(&again[..], &mut Vec::new(), &FileKey::from_bytes([1; 32])).await?;
+        store.list().await?;
+        store.verify(&name, |_, _| {}).await
+    });
+    assert!(matches!(task.await.unwrap().unwrap(), Verification::Intact { bytes: 180, .. }));
+}
