@@ -35,10 +35,7 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -69,13 +66,10 @@ impl TelemetryError {
 }
 
 fn filter(settings: &LogSettings, variable: Option<String>) -> Result<EnvFilter, TelemetryError> {
-    let text = variable
-        .filter(|text| !text.trim().is_empty())
-        .unwrap_or_else(|| settings.filter.clone());
-    EnvFilter::builder().parse(&text).map_err(|error| TelemetryError::Filter {
-        problem: error.to_string(),
-        filter: text,
-    })
+    let text = variable.filter(|text| !text.trim().is_empty()).unwrap_or_else(|| settings.filter.clone());
+    EnvFilter::builder()
+        .parse(&text)
+        .map_err(|error| TelemetryError::Filter { problem: error.to_string(), filter: text })
 }
 
 /// Sets up logging for the process.
@@ -84,10 +78,8 @@ fn filter(settings: &LogSettings, variable: Option<String>) -> Result<EnvFilter,
 /// [`TelemetryError`] when the filter is malformed or logging was set up before.
 pub fn start(settings: &LogSettings) -> Result<(), TelemetryError> {
     let filter = filter(settings, std::env::var(FILTER_VARIABLE).ok())?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_span_events(FmtSpan::NONE);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_span_events(FmtSpan::NONE);
     match settings.format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).try_init(),
@@ -101,10 +93,7 @@ mod tests {
 
     #[test]
     fn a_malformed_filter_is_refused_with_an_example() {
-        let settings = LogSettings {
-            filter: "info,galen=nonsense=more".to_owned(),
-            ..LogSettings::default()
-        };
+        let settings = LogSettings { filter: "info,galen=nonsense=more".to_owned(), ..LogSettings::default() };
         let error = filter(&settings, None).unwrap_err();
         assert_eq!(error.code(), "log-filter-malformed");
         assert!(error.to_string().contains("galen_node=debug"), "{error}");

@@ -102,14 +102,8 @@ pub(crate) fn read_now<R>(
     chain: &dyn ChainService,
     reader: impl FnOnce(&dyn ChainView) -> Result<R, Refusal>,
 ) -> Result<R, Refusal> {
-    let mut reader = Some(reader);
-    let mut outcome = None;
-    chain.read(&mut |view| {
-        if let Some(reader) = reader.take() {
-            outcome = Some(reader(view));
-        }
-    })?;
-    outcome.unwrap_or(Err(Refusal::Internal))
+    let view = chain.view()?;
+    reader(&*view)
 }
 
 /// What a handler is given of a request; its body comes apart.

@@ -89,11 +89,7 @@ pub(crate) fn check_head(rule: BodyRule, headers: &HeaderMap) -> Result<(), Refu
         None if rule == BodyRule::Json => "",
         None => return Ok(()),
     };
-    if given.eq_ignore_ascii_case(expected) {
-        Ok(())
-    } else {
-        Err(Refusal::ContentType(expected))
-    }
+    if given.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Refusal::ContentType(expected)) }
 }
 
 /// Reads a body into memory. Counts what comes: an announced length is not believed, and chunks are bounded as well.
@@ -127,9 +123,8 @@ pub(crate) async fn read_whole(
         let more = length.saturating_sub(BYTES_FREE + held);
         if more > 0 {
             let count = u32::try_from(more).unwrap_or(u32::MAX);
-            let permit = Arc::clone(memory)
-                .try_acquire_many_owned(count)
-                .map_err(|_| Refusal::TooManyAtOnce("large bodies"))?;
+            let permit =
+                Arc::clone(memory).try_acquire_many_owned(count).map_err(|_| Refusal::TooManyAtOnce("large bodies"))?;
             match &mut share {
                 Some(share) => share.merge(permit),
                 None => share = Some(permit),
@@ -156,13 +151,8 @@ struct Upload {
 }
 
 fn bounded_upload(incoming: Incoming, bytes: u64, patience: Duration) -> ByteStream {
-    let upload = Upload {
-        incoming,
-        left: bytes,
-        deadline: Instant::now() + patience,
-        due: UPLOAD_PROGRESS_BYTES,
-        patience,
-    };
+    let upload =
+        Upload { incoming, left: bytes, deadline: Instant::now() + patience, due: UPLOAD_PROGRESS_BYTES, patience };
     futures::stream::try_unfold(upload, |mut upload| async move {
         let error = |kind, text| Err(std::io::Error::new(kind, text));
         match timeout_at(upload.deadline, upload.incoming.next()).await {

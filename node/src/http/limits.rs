@@ -6,108 +6,108 @@ use std::time::Duration;
 
 /// Open connections in all. Each costs about 20 KiB here (buffers, task, TLS state), so at most 80 MiB. Lowered at start to
 /// half of the process's file-descriptor limit, so that the store and the network always have the other half.
-pub const CONNECTIONS_MAX: usize = 4_096;
+pub(crate) const CONNECTIONS_MAX: usize = 4_096;
 /// Connections from one address that is not loopback (IPv6: one /64): one client cannot take all.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+pub(crate) const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
 /// Connections that only loopback may take: the operator's tools on the machine still get in during a flood from outside.
-pub const CONNECTIONS_RESERVED_FOR_LOOPBACK: usize = 64;
+pub(crate) const CONNECTIONS_RESERVED_FOR_LOOPBACK: usize = 64;
 /// A TLS handshake must be done by then; it takes two round trips.
-pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request's head must be complete by then. Also how long a kept-alive connection may stay without a request.
-pub const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a failure to accept (file descriptors used up, for one) the accept loop rests this long rather than spin.
-pub const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(50);
 /// At shutdown, requests under way may take this long to end.
-pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// After the last answer the rest of what the client still sends is read and dropped this long, so that a reset does not
 /// destroy the answer before the client has read it.
-pub const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+pub(crate) const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes read and dropped while lingering.
-pub const LINGER_BYTES_MAX: usize = 1 << 20;
+pub(crate) const LINGER_BYTES_MAX: usize = 1 << 20;
 
 // --- request heads
 
 /// Bytes of a connection's read buffer, which a request's head must fit into; more is answered 431.
-pub const HEAD_BUFFER_BYTES: usize = 32 << 10;
+pub(crate) const HEAD_BUFFER_BYTES: usize = 32 << 10;
 /// Header fields of a request; clients send about ten. More are answered 431.
-pub const HEADERS_MAX: usize = 64;
+pub(crate) const HEADERS_MAX: usize = 64;
 /// Bytes of the path with its query; the longest real one (an audit query with every part) has about 500.
-pub const TARGET_BYTES_MAX: usize = 4 << 10;
+pub(crate) const TARGET_BYTES_MAX: usize = 4 << 10;
 
 // --- request bodies
 
 /// Bytes of one transaction's body: the greatest `transaction_bytes_max` that a chain can vote for is its block size, but
 /// what is larger than this is no call that exists. The chain's own limit is checked by the mempool.
-pub const TRANSACTION_BODY_BYTES_MAX: usize = 512 << 10;
+pub(crate) const TRANSACTION_BODY_BYTES_MAX: usize = 512 << 10;
 /// Bytes of a batch submission: the default largest block.
-pub const BATCH_BODY_BYTES_MAX: usize = 4 << 20;
+pub(crate) const BATCH_BODY_BYTES_MAX: usize = 4 << 20;
 /// Transactions in a batch submission.
-pub const BATCH_TRANSACTIONS_MAX: usize = 1_000;
+pub(crate) const BATCH_TRANSACTIONS_MAX: usize = 1_000;
 /// Bytes of a JSON body; the largest, a file key with its card, has under 20 KiB.
-pub const JSON_BODY_BYTES_MAX: usize = 64 << 10;
+pub(crate) const JSON_BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of one uploaded ciphertext: 1 TiB, far above medical tables and images; the store's disk ends earlier.
-pub const UPLOAD_BYTES_MAX: u64 = 1 << 40;
+pub(crate) const UPLOAD_BYTES_MAX: u64 = 1 << 40;
 /// A body that is read into memory must be complete by then: 4 MiB at 2 Mbit/s.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes read into memory for bodies of all requests together: clients that send large bodies slowly cannot exhaust it.
-pub const BODY_BYTES_IN_MEMORY_MAX: usize = 128 << 20;
+pub(crate) const BODY_BYTES_IN_MEMORY_MAX: usize = 128 << 20;
 /// An upload that brings fewer than [`UPLOAD_PROGRESS_BYTES`] in this time is ended.
-pub const UPLOAD_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const UPLOAD_PROGRESS_TIMEOUT: Duration = Duration::from_secs(30);
 /// See [`UPLOAD_PROGRESS_TIMEOUT`]: about 2 KiB a second.
-pub const UPLOAD_PROGRESS_BYTES: u64 = 64 << 10;
+pub(crate) const UPLOAD_PROGRESS_BYTES: u64 = 64 << 10;
 /// Uploads at a time: each holds a file, and they compete for one disk.
-pub const UPLOADS_MAX: usize = 16;
+pub(crate) const UPLOADS_MAX: usize = 16;
 
 // --- answers
 
 /// A client that takes fewer than [`WRITE_PROGRESS_BYTES`] of a waiting answer in this time is disconnected.
-pub const WRITE_PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const WRITE_PROGRESS_TIMEOUT: Duration = Duration::from_secs(20);
 /// See [`WRITE_PROGRESS_TIMEOUT`]: about 3 KiB a second.
-pub const WRITE_PROGRESS_BYTES: usize = 64 << 10;
+pub(crate) const WRITE_PROGRESS_BYTES: usize = 64 << 10;
 /// Downloads at a time.
-pub const DOWNLOADS_MAX: usize = 64;
+pub(crate) const DOWNLOADS_MAX: usize = 64;
 /// Chain reads at a time, each on a blocking thread. More wait [`READ_QUEUE_TIMEOUT`], then are refused.
-pub const READS_MAX: usize = 32;
+pub(crate) const READS_MAX: usize = 32;
 /// See [`READS_MAX`].
-pub const READ_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const READ_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records that one list request looks at before it answers with what it has and where to go on: bounds the work of a
 /// search that matches little.
-pub const RECORDS_EXAMINED_MAX: usize = 10_000;
+pub(crate) const RECORDS_EXAMINED_MAX: usize = 10_000;
 
 // --- waiting
 
 /// How long a submission waits for its receipt when the client does not say, milliseconds.
-pub const WAIT_MS_DEFAULT: u64 = 10_000;
+pub(crate) const WAIT_MS_DEFAULT: u64 = 10_000;
 /// Longest that a client may ask to wait, milliseconds.
-pub const WAIT_MS_MAX: u64 = 60_000;
+pub(crate) const WAIT_MS_MAX: u64 = 60_000;
 
 // --- authentication and rates
 
 /// Nonces remembered. Each is kept up to twice the time window; 500,000 are 4,000 authenticated requests a second and
 /// about 20 MiB. When full, authenticated requests are refused until old ones go.
-pub const NONCES_MAX: usize = 500_000;
+pub(crate) const NONCES_MAX: usize = 500_000;
 /// Authenticated requests an account may make at once.
-pub const ACCOUNT_BURST: u32 = 400;
+pub(crate) const ACCOUNT_BURST: u32 = 400;
 /// Authenticated requests a second that an account may make lastingly.
-pub const ACCOUNT_REQUESTS_PER_SECOND: u32 = 200;
+pub(crate) const ACCOUNT_REQUESTS_PER_SECOND: u32 = 200;
 /// Failed authentications an address may have at once; then all its authenticated requests are refused for a while.
 /// Loopback is never locked out: everyone on the machine, or a proxy with everyone behind it, shares it.
-pub const FAILURE_BURST: u32 = 50;
+pub(crate) const FAILURE_BURST: u32 = 50;
 /// Failed authentications a second that an address may have lastingly.
-pub const FAILURES_PER_SECOND: u32 = 1;
+pub(crate) const FAILURES_PER_SECOND: u32 = 1;
 /// Accounts, or addresses, whose rates are remembered; beyond, those untouched the longest are forgotten.
-pub const RATES_MAX: usize = 10_000;
+pub(crate) const RATES_MAX: usize = 10_000;
 
 // --- server-sent events
 
 /// Event streams in all.
-pub const STREAMS_MAX: usize = 512;
+pub(crate) const STREAMS_MAX: usize = 512;
 /// Event streams of one account.
-pub const STREAMS_PER_ACCOUNT_MAX: usize = 8;
+pub(crate) const STREAMS_PER_ACCOUNT_MAX: usize = 8;
 /// A comment is sent this often, so that proxies and clients see the stream alive; the account's standing is checked then.
-pub const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 // --- references
 
 /// Fewest hexadecimal digits of a shortened identifier.
-pub const PREFIX_DIGITS_MIN: usize = 8;
+pub(crate) const PREFIX_DIGITS_MIN: usize = 8;

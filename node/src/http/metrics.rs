@@ -70,9 +70,8 @@ struct EndLabels {
 }
 
 /// Upper bounds of the latency histogram's buckets, seconds: from a cached read to the longest wait.
-const LATENCY_BUCKETS_S: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
-];
+const LATENCY_BUCKETS_S: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 /// The metrics of the HTTP face; clones count together.
 #[derive(Clone)]

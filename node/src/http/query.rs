@@ -57,9 +57,7 @@ impl Query {
     pub(crate) fn parse(text: &str, known: &[Parameter]) -> Result<Self, Refusal> {
         let mut values: Vec<(&'static str, String)> = Vec::new();
         for part in text.split('&').filter(|part| !part.is_empty()) {
-            let (name, value) = part
-                .split_once('=')
-                .ok_or(Refusal::QueryMalformed("a parameter has no `=`"))?;
+            let (name, value) = part.split_once('=').ok_or(Refusal::QueryMalformed("a parameter has no `=`"))?;
             let name = decoded(name)?;
             let Some(parameter) = known.iter().find(|parameter| parameter.name == name) else {
                 let known = known.iter().map(|parameter| parameter.name).collect::<Vec<_>>();
@@ -78,20 +76,14 @@ impl Query {
 
     /// A parameter's text.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
 
     /// A parameter's value.
     pub(crate) fn get<T: FromStr<Err: std::fmt::Display>>(&self, name: &'static str) -> Result<Option<T>, Refusal> {
         self.text(name)
             .map(|text| {
-                text.parse().map_err(|error: T::Err| Refusal::ParameterInvalid {
-                    name,
-                    problem: error.to_string(),
-                })
+                text.parse().map_err(|error: T::Err| Refusal::ParameterInvalid { name, problem: error.to_string() })
             })
             .transpose()
     }
@@ -107,10 +99,7 @@ impl Query {
         if (1..=PAGE_ITEMS_MAX).contains(&limit) {
             Ok(limit)
         } else {
-            Err(Refusal::ParameterInvalid {
-                name: "limit",
-                problem: format!("it must be 1 to {PAGE_ITEMS_MAX}"),
-            })
+            Err(Refusal::ParameterInvalid { name: "limit", problem: format!("it must be 1 to {PAGE_ITEMS_MAX}") })
         }
     }
 }

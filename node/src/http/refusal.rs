@@ -153,10 +153,14 @@ impl Refusal {
             }
             Self::RequestStale(_) => "set the clock (NTP), and sign each request when it is sent",
             Self::RequestReplayed => "sign each request anew with a fresh random nonce",
-            Self::AuthenticationFailed => "check the account's name, its key file, and that the node is of the same chain",
+            Self::AuthenticationFailed => {
+                "check the account's name, its key file, and that the node is of the same chain"
+            }
             Self::AccountNotActive => "ask an administrator of your member",
             Self::RoleMissing(_) => "ask an administrator of your member for the role, or use another account",
-            Self::TooManyFailures | Self::TooManyRequests | Self::TooManyAtOnce(_) => "wait as `Retry-After` says, then try again",
+            Self::TooManyFailures | Self::TooManyRequests | Self::TooManyAtOnce(_) => {
+                "wait as `Retry-After` says, then try again"
+            }
             Self::Ambiguous { .. } => "give more digits",
             Self::NotCertified => "ask for the transaction with wait=certified, then try again",
             Self::Service(error) => return error.hint.clone(),
@@ -173,11 +177,6 @@ impl Refusal {
             Self::Service(error) => error.retry_after_s,
             _ => None,
         }
-    }
-
-    /// The HTTP status.
-    pub(crate) fn status(&self) -> u16 {
-        self.kind().0
     }
 
     /// The stable code.

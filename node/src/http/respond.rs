@@ -1,16 +1,22 @@
 //! Building answers.
 
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 use futures::Stream;
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
-    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use warp::Reply;
 pub(crate) use warp::reply::Response;
 
 use super::refusal::Refusal;
-use super::services::ServiceError;
+use super::services::{ByteStream, ServiceError};
 
 /// Names the request in answers and logs.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("galen-request-id");
@@ -25,9 +31,7 @@ pub(crate) const OCTETS: &str = "application/octet-stream";
 pub(crate) fn bytes(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
     let mut response = Response::new(body.into().into());
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -49,16 +53,23 @@ pub(crate) fn nothing() -> Response {
     response
 }
 
+/// warp wants bodies that can be shared between threads; the mutex makes them so, and is never waited for because a body
+/// has one reader.
+struct Shared(Mutex<ByteStream>);
+
+impl Stream for Shared {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.get_mut().0.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_next(context)
+    }
+}
+
 /// An answer that comes in parts.
-pub(crate) fn streamed<S>(status: StatusCode, content_type: &'static str, stream: S) -> Response
-where
-    S: Stream<Item = std::io::Result<Bytes>> + Send + Sync + 'static,
-{
-    let mut response = warp::reply::stream(stream).into_response();
+pub(crate) fn streamed(status: StatusCode, content_type: &'static str, stream: ByteStream) -> Response {
+    let mut response = warp::reply::stream(Shared(Mutex::new(stream))).into_response();
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -91,13 +102,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
 pub(crate) fn bare_response(refusal: &Refusal) -> Vec<u8> {
     let problem = refusal.problem();
     let document = serde_json::to_string(&problem).unwrap_or_default();
-    let reason = StatusCode::from_u16(problem.status)
-        .ok()
-        .and_then(|status| status.canonical_reason())
-        .unwrap_or("Error");
-    let retry = refusal
-        .retry_after_s()
-        .map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));
+    let reason =
+        StatusCode::from_u16(problem.status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Error");
+    let retry = refusal.retry_after_s().map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));
     format!(
         "HTTP/1.1 {} {reason}\r\ncontent-type: {PROBLEM}\r\ncontent-length: {}\r\n{retry}connection: close\r\n\r\n{document}",
         problem.status,
@@ -111,16 +118,10 @@ pub(crate) fn finish(response: &mut Response, request_id: &str, secure: bool) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    );
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if secure {
-        headers.insert(
-            STRICT_TRANSPORT_SECURITY,
-            HeaderValue::from_static("max-age=31536000"),
-        );
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
     }
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);

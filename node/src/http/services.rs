@@ -128,13 +128,7 @@ impl ServiceError {
     /// An error without hint.
     pub fn new(kind: ErrorKind, code: &'static str, detail: impl Into<String>) -> Self {
         let retry_after_s = matches!(kind, ErrorKind::TooMany | ErrorKind::Unavailable).then_some(1);
-        Self {
-            kind,
-            code,
-            detail: detail.into(),
-            hint: None,
-            retry_after_s,
-        }
+        Self { kind, code, detail: detail.into(), hint: None, retry_after_s }
     }
 
     /// Adds what to do next.
@@ -147,11 +141,7 @@ impl ServiceError {
     /// A fault of the node: logged here with its cause, told to the client without it.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request met a fault of the node");
-        Self::new(
-            ErrorKind::Internal,
-            "internal",
-            "the node could not answer; its log says why",
-        )
+        Self::new(ErrorKind::Internal, "internal", "the node could not answer; its log says why")
     }
 }
 

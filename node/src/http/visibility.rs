@@ -21,9 +21,7 @@ use galen_types::access::{AccessTerms, Grant, Request, RequestState, Scope};
 use galen_types::job::Job;
 use galen_types::member::{Account, Role};
 use galen_types::vocabulary::{Action, Purpose};
-use galen_types::{
-    DatasetName, Encoding, Event, GrantId, JobId, MemberName, Receipt, RequestId, Signer, Timestamp,
-};
+use galen_types::{DatasetName, Encoding, Event, GrantId, JobId, MemberName, Receipt, RequestId, Signer, Timestamp};
 
 /// An account that looks at the chain at a block's time.
 #[derive(Clone, Copy)]
@@ -86,8 +84,8 @@ impl Viewer<'_> {
     fn holds_grant(&self, dataset: &DatasetName) -> Result<bool, StateError> {
         let key = keys::grants_active(&self.account.name, dataset);
         let Some(bytes) = self.state.get(key.as_bytes())? else { return Ok(false) };
-        let ids = Vec::<GrantId>::decode(&bytes, galen_contracts::limits::STATE_VALUE_BYTES_MAX)
-            .map_err(StateError::new)?;
+        let ids =
+            Vec::<GrantId>::decode(&bytes, galen_contracts::limits::STATE_VALUE_BYTES_MAX).map_err(StateError::new)?;
         for id in ids {
             if get_grant(self.state, id)?.is_some_and(|grant| grant_in_force(&grant, self.now)) {
                 return Ok(true);

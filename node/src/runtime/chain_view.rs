@@ -3,10 +3,10 @@
 use galen_chain::LedgerState;
 use galen_contracts::{EventPosition, EventQuery, StateRead};
 use galen_ledger::{EventSpan, Ledger, LedgerError, Location};
-use galen_types::{BlockHeader, Certificate, Receipt, Signer, TransactionId};
+use galen_types::{BlockHeader, Certificate, Receipt, TransactionId};
 
 use crate::http::services::{
-    ChainView, EventIndex, EventPlace, ServiceError, StoredBlock, StoredTransaction, TransactionPlace,
+    ChainView, ServiceError, StoredBlock, StoredTransaction, TransactionPlace,
 };
 
 /// One moment of the ledger.
@@ -83,25 +83,14 @@ impl ChainView for LedgerChainView<'_> {
 
     fn events(
         &self,
-        index: &EventIndex,
-        start_after: Option<EventPlace>,
+        query: &EventQuery,
+        start_after: Option<EventPosition>,
         limit: usize,
-    ) -> Result<Vec<EventPlace>, ServiceError> {
-        let query = match index {
-            EventIndex::All => EventQuery::All,
-            EventIndex::Dataset(dataset) => EventQuery::Dataset(dataset.clone()),
-            EventIndex::Account(account) => EventQuery::Operator(Signer::Account(account.clone())),
-            EventIndex::Member(member) => EventQuery::Member(member.clone()),
-        };
-        let after = start_after.map(|place| {
-            query.key(EventPosition { height: place.height, transaction: place.transaction, event: place.event })
-        });
+    ) -> Result<Vec<EventPosition>, ServiceError> {
+        let after = start_after.map(|position| query.key(position));
         let prefix = query.prefix();
         let span = EventSpan { prefix: &prefix, after: after.as_deref(), ..EventSpan::default() };
         let rows = self.state.0.event_scan(&span, limit).map_err(unreadable)?;
-        let places = rows.iter().filter_map(|(key, _)| EventPosition::of_key(key));
-        Ok(places
-            .map(|at| EventPlace { height: at.height, transaction: at.transaction, event: at.event })
-            .collect())
+        Ok(rows.iter().filter_map(|(key, _)| EventPosition::of_key(key)).collect())
     }
 }

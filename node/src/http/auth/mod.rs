@@ -22,9 +22,7 @@ use http::header::AUTHORIZATION;
 
 use self::nonce::{Nonces, Taken};
 use self::rate::Rates;
-use super::limits::{
-    ACCOUNT_BURST, ACCOUNT_REQUESTS_PER_SECOND, FAILURE_BURST, FAILURES_PER_SECOND, RATES_MAX,
-};
+use super::limits::{ACCOUNT_BURST, ACCOUNT_REQUESTS_PER_SECOND, FAILURE_BURST, FAILURES_PER_SECOND, RATES_MAX};
 use super::refusal::Refusal;
 use super::server::source_of;
 

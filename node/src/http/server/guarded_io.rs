@@ -37,12 +37,7 @@ pub(super) struct GuardedIo<T> {
 
 impl<T> GuardedIo<T> {
     pub(super) fn new(inner: T, state: Arc<ConnectionState>) -> Self {
-        Self {
-            inner,
-            state,
-            stall: None,
-            replacement: None,
-        }
+        Self { inner, state, stall: None, replacement: None }
     }
 
     /// Judges the outcome of a write.
@@ -59,20 +54,16 @@ impl<T> GuardedIo<T> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                let stall = self.stall.get_or_insert_with(|| Stall {
-                    timer: Box::pin(sleep(WRITE_PROGRESS_TIMEOUT)),
-                    taken: 0,
-                });
+                let stall = self
+                    .stall
+                    .get_or_insert_with(|| Stall { timer: Box::pin(sleep(WRITE_PROGRESS_TIMEOUT)), taken: 0 });
                 ready!(stall.timer.as_mut().poll(context));
                 if stall.taken >= WRITE_PROGRESS_BYTES {
                     stall.taken = 0;
                     stall.timer.as_mut().reset(Instant::now() + WRITE_PROGRESS_TIMEOUT);
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client does not take its answer",
-                )))
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not take its answer")))
             }
         }
     }
@@ -101,10 +92,7 @@ impl<T: AsyncWrite + Unpin> GuardedIo<T> {
                 return None;
             }
             let refusal = problem_of(first)?;
-            self.replacement = Some(Replacement {
-                bytes: bare_response(&refusal),
-                written: 0,
-            });
+            self.replacement = Some(Replacement { bytes: bare_response(&refusal), written: 0 });
         }
         while let Some(replacement) = &mut self.replacement {
             let rest = replacement.bytes.get(replacement.written..).unwrap_or_default();

@@ -95,18 +95,10 @@ impl Server {
             return Err(HttpError::PlainOffLoopback(settings.listen));
         }
         let tls = settings.tls.as_ref().map(TlsFiles::load).transpose()?.map(TlsAcceptor::from);
-        let error = |cause| HttpError::Listen {
-            address: settings.listen,
-            cause,
-        };
+        let error = |cause| HttpError::Listen { address: settings.listen, cause };
         let listener = TcpListener::bind(settings.listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        Ok(Self {
-            listener,
-            address,
-            tls,
-            slots: Slots::new(limits),
-        })
+        Ok(Self { listener, address, tls, slots: Slots::new(limits) })
     }
 
     /// Where it listens; tells the port where the settings said 0.
@@ -150,14 +142,7 @@ impl Server {
                 app.metrics.connection_ended(ConnectionEnd::Broken);
                 continue;
             }
-            let run = connection::run(
-                stream,
-                peer.ip(),
-                self.tls.clone(),
-                Arc::clone(&app),
-                slot,
-                shutdown.clone(),
-            );
+            let run = connection::run(stream, peer.ip(), self.tls.clone(), Arc::clone(&app), slot, shutdown.clone());
             connections.spawn(run);
         }
         drop(self.listener);

@@ -7,9 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::state::ConnectionState;
-use crate::http::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_RESERVED_FOR_LOOPBACK,
-};
+use crate::http::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_RESERVED_FOR_LOOPBACK};
 
 /// Numbers of connections.
 #[derive(Debug, Clone, Copy)]
@@ -96,10 +94,7 @@ pub(super) enum Admission {
 
 impl Slots {
     pub(super) fn new(limits: SlotLimits) -> Arc<Self> {
-        Arc::new(Self {
-            limits,
-            open: Mutex::new(Open::default()),
-        })
+        Arc::new(Self { limits, open: Mutex::new(Open::default()) })
     }
 
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Admission {
@@ -132,11 +127,7 @@ impl Slots {
         let state = Arc::new(ConnectionState::new());
         open.connections.insert(id, (source, Arc::clone(&state)));
         *open.per_source.entry(source).or_insert(0) += 1;
-        let slot = Slot {
-            id,
-            slots: Arc::clone(self),
-            state,
-        };
+        let slot = Slot { id, slots: Arc::clone(self), state };
         Admission::Admitted { slot, evicted }
     }
 
@@ -163,11 +154,7 @@ impl Drop for Slot {
 mod tests {
     use super::*;
 
-    const LIMITS: SlotLimits = SlotLimits {
-        total: 4,
-        per_address: 2,
-        reserved_for_loopback: 1,
-    };
+    const LIMITS: SlotLimits = SlotLimits { total: 4, per_address: 2, reserved_for_loopback: 1 };
 
     fn admitted(slots: &Arc<Slots>, address: &str) -> Option<(Slot, bool)> {
         match slots.admit(address.parse().unwrap()) {
@@ -193,10 +180,8 @@ mod tests {
     #[test]
     fn busy_connections_are_never_closed_for_newcomers() {
         let slots = Slots::new(LIMITS);
-        let held: Vec<_> = ["10.0.0.1", "10.0.0.1", "10.0.0.2"]
-            .iter()
-            .map(|address| admitted(&slots, address).unwrap().0)
-            .collect();
+        let held: Vec<_> =
+            ["10.0.0.1", "10.0.0.1", "10.0.0.2"].iter().map(|address| admitted(&slots, address).unwrap().0).collect();
         for slot in &held {
             slot.state.request_began();
         }

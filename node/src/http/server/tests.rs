@@ -1,10 +1,7 @@
 use super::*;
 
 fn settings(listen: &str) -> HttpSettings {
-    HttpSettings {
-        listen: listen.parse().unwrap(),
-        tls: None,
-    }
+    HttpSettings { listen: listen.parse().unwrap(), tls: None }
 }
 
 #[tokio::test]
@@ -28,10 +25,7 @@ async fn a_taken_port_is_an_error_that_names_it() {
 #[tokio::test]
 async fn missing_or_wrong_tls_files_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let files = TlsFiles {
-        certificate: folder.path().join("certificate.pem"),
-        key: folder.path().join("key.pem"),
-    };
+    let files = TlsFiles { certificate: folder.path().join("certificate.pem"), key: folder.path().join("key.pem") };
     assert_eq!(files.load().unwrap_err().code(), "tls-certificate-unreadable");
     std::fs::write(&files.certificate, "no certificate").unwrap();
     assert_eq!(files.load().unwrap_err().code(), "tls-certificate-unreadable");

@@ -54,10 +54,7 @@ impl TlsError {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let error = |problem: String| TlsError::Certificate {
-        path: path.to_owned(),
-        problem,
-    };
+    let error = |problem: String| TlsError::Certificate { path: path.to_owned(), problem };
     let chain = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|problem| error(problem.to_string()))?;
@@ -74,10 +71,8 @@ impl TlsFiles {
     /// [`TlsError`] naming the file and what is wrong with it.
     pub fn load(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|problem| TlsError::Key {
-            path: self.key.clone(),
-            problem: problem.to_string(),
-        })?;
+        let key = PrivateKeyDer::from_pem_file(&self.key)
+            .map_err(|problem| TlsError::Key { path: self.key.clone(), problem: problem.to_string() })?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
