@@ -120,8 +120,6 @@ impl<'store> Batch<'store> {
         self.store.check_writable()?;
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Disk);
-        // Rows of a block come in ascending order per column, so each is inserted next to the one before.
-        options.set_memtable_insert_hint_per_batch(true);
         self.store.database.write_opt(self.writes, &options).map_err(|error| {
             let message = error.to_string();
             self.store.stop(&message);
