@@ -1,1 +1,19 @@
-//! galen-testnet
+//! A private testnet on one machine: genesis, keys and configuration of a few members, every node started as a process
+//! of its own on loopback ports, and the main job on the data that ships with the project.
+//!
+//! - [`plan`]: who takes part, on which ports, with which keys.
+//! - [`folder`]: where everything lies; what is written at creation.
+//! - [`process`]: nodes as processes: start, stop, kill, whether they live.
+//! - [`network`]: [`Testnet`], the whole of it: up, status, down, reset.
+//! - [`demo`]: the main job, step by step.
+
+pub mod demo;
+mod error;
+pub mod folder;
+pub mod network;
+pub mod plan;
+pub mod process;
+
+pub use error::TestnetError;
+pub use network::{AccountEntry, NodeEntry, NodeStatus, Testnet};
+pub use plan::{Plan, PlanOptions};
