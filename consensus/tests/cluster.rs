@@ -1,5 +1,7 @@
 //! Groups under seeds: safety under faults, recovery after them, and mutants that must be caught.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests assert by panicking")]
+
 mod support;
 
 use support::cluster::{Cluster, Mutant, Seen};

@@ -1,5 +1,7 @@
 //! The durable log on its own: what comes back after every way to lose or damage bytes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests assert by panicking")]
+
 use std::io::ErrorKind;
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! Single stories about a group, on a calm network unless the story says otherwise.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests assert by panicking")]
+
 mod support;
 
 use bytes::Bytes;

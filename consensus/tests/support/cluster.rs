@@ -326,9 +326,7 @@ impl Cluster {
         let mut data = self.proposals.to_le_bytes().to_vec();
         data.resize(8 + size, 0xAB);
         if let Some(core) = &mut self.nodes[position].core {
-            let r = core.propose(data.into());
-            if std::env::var("DBG").is_ok() { println!("{} propose at {} {:?}", self.now, position + 1, r); }
-            match r {
+            match core.propose(data.into()) {
                 Ok(_) | Err(ProposeError::NotLeader { .. } | ProposeError::Full | ProposeError::Transferring) => {}
                 Err(error) => return Err(error.to_string()),
             }
@@ -353,7 +351,6 @@ impl Cluster {
         self.trace.update(&self.now.to_le_bytes());
         self.trace.update(&[position as u8]);
         self.trace.update(format!("{effects:?}").as_bytes());
-        if std::env::var("DBG").is_ok() { let st=self.nodes[position].core.as_ref().unwrap().status(); println!("{} n{} {:?} t{} c{} a{} l{} d{} s{} pend{} role {:?} persist {:?} send {:?} comm {:?} offer {:?} ledger {}", self.now, position+1, st.role, st.term, st.commit, st.applied, st.last, st.durable, st.snapshot, st.pending, effects.role, effects.persist.iter().map(|p| (p.token.0, p.snapshot.as_ref().map(|s| s.meta().index), p.entries.iter().map(|e| e.index).collect::<Vec<_>>(), p.hard_state)).collect::<Vec<_>>(), effects.send.iter().map(|o| (o.to.0, o.bytes[1])).collect::<Vec<_>>(), effects.committed.iter().map(|c| c.index).collect::<Vec<_>>(), effects.snapshot_offer.as_ref().map(|o| o.index), self.nodes[position].ledger.len()); }
     }
 
     fn take(&mut self, position: usize, effects: Effects) -> Outcome {
@@ -530,7 +527,10 @@ impl Cluster {
         self.split_until = 0;
         self.run(200)?;
         let before = self.history.committed.len();
-        self.run(100)?;
+        if let Some(leader) = self.leader() {
+            self.core(leader).propose(Bytes::from_static(b"healed")).map_err(|error| error.to_string())?;
+        }
+        self.run(20)?;
         if self.history.committed.len() <= before {
             return Err("the healed group commits nothing".into());
         }
@@ -551,7 +551,6 @@ impl Cluster {
     /// A run under a seed: faults, then healing.
     pub(crate) fn torture(seed: u64, mutant: Mutant, steps: u64) -> Result<(blake3::Hash, Seen), String> {
         let mut cluster = Self::new(World::swarm(seed, mutant), seed);
-        if std::env::var("DBG").is_ok() { println!("voters {} learners {} compact {} wd {} delay {} loss {}", cluster.world.voters, cluster.world.learners, cluster.world.compact, cluster.world.write_delay, cluster.world.delay, cluster.world.loss); }
         cluster.run(steps)?;
         cluster.heal_and_check()?;
         Ok((cluster.trace.finalize(), cluster.seen))

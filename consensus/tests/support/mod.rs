@@ -3,7 +3,8 @@
 
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests assert by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests assert by panicking")]
+#![allow(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 
 pub(crate) mod cluster;
 pub(crate) mod disk;
