@@ -18,7 +18,7 @@ pub fn node(left: &Hash, right: &Hash) -> Hash {
     Hash::of_parts(Context::MerkleNode, &[left.as_bytes(), right.as_bytes()])
 }
 
-/// The root over a list of contents; of the empty list, the hash of nothing.
+/// The root over a list of contents; of the empty list, a node that joins nothing, which is the root of no other list.
 pub fn root<'content>(contents: impl Iterator<Item = &'content [u8]>) -> Hash {
     fold(contents.map(leaf).collect())
 }
@@ -26,7 +26,7 @@ pub fn root<'content>(contents: impl Iterator<Item = &'content [u8]>) -> Hash {
 /// Folds leaf hashes to a root: pairs join level by level, an odd one rises unchanged. The result is RFC 6962's tree.
 fn fold(mut level: Vec<Hash>) -> Hash {
     if level.is_empty() {
-        return leaf(&[]);
+        return Hash::of(Context::MerkleNode, &[]);
     }
     while level.len() > 1 {
         level = next_level(&level);

@@ -100,8 +100,13 @@ impl FromStr for RequestSignature {
         }
         let fields = text.strip_prefix("Galen ").ok_or(RequestSignatureError("the scheme is not `Galen`"))?;
         let (mut account, mut time, mut nonce, mut signature) = (None, None, None, None);
+        let mut seen = Vec::new();
         for field in fields.split(", ") {
             let (name, value) = field.split_once('=').ok_or(RequestSignatureError("a field has no value"))?;
+            if seen.contains(&name) {
+                return Err(RequestSignatureError("a field stands twice"));
+            }
+            seen.push(name);
             match name {
                 "account" => account = value.parse().ok(),
                 "time" => time = value.parse().ok(),

@@ -84,7 +84,7 @@ impl fmt::Display for Filter {
             let column = condition.column.as_str().replace('"', "\"\"");
             write!(formatter, "\"{column}\" {} ", condition.comparison.as_str())?;
             match &condition.value {
-                Value::Number(number) => write!(formatter, "{number}")?,
+                Value::Number(number) => formatter.write_str(&number_text(*number))?,
                 Value::Text(text) => write!(formatter, "'{}'", text.replace('\'', "''"))?,
             }
         }
@@ -92,12 +92,19 @@ impl fmt::Display for Filter {
     }
 }
 
+/// The shortest text that reads back as the number, with an exponent where its digits would be many.
+fn number_text(number: f64) -> String {
+    let plain = number.to_string();
+    if plain.len() <= 24 { plain } else { format!("{number:e}") }
+}
+
 impl FromStr for Filter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let too_long = FilterError { position: 1, problem: "it is longer than 4096 bytes" };
         if text.len() > FILTER_BYTES_MAX {
-            return Err(FilterError { position: 1, problem: "it is longer than 4096 bytes" });
+            return Err(too_long);
         }
         let mut parser = Parser { characters: text.chars().collect(), position: 0 };
         let mut all = vec![parser.condition()?];
@@ -107,7 +114,9 @@ impl FromStr for Filter {
             }
             all.push(parser.condition()?);
         }
-        Ok(Self { all })
+        let filter = Self { all };
+        // Printing adds quotes and blanks; what was read can be printed and read again.
+        if filter.to_string().len() > FILTER_BYTES_MAX { Err(too_long) } else { Ok(filter) }
     }
 }
 
@@ -206,10 +215,7 @@ impl Parser {
         if self.peek().is_none() {
             return Ok(false);
         }
-        if self.bare_word().eq_ignore_ascii_case("and") {
-            Ok(true)
-        } else {
-            Err(self.error("`and` or the end is expected here"))
-        }
+        let missing = self.error("`and` or the end is expected here");
+        if self.bare_word().eq_ignore_ascii_case("and") { Ok(true) } else { Err(missing) }
     }
 }
