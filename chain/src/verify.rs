@@ -1,1 +1,76 @@
-//! An offline check of a ledger folder.
+//! An offline check of a ledger's folder: every stored value is recomputed, and every block executed again from the
+//! founding document.
+
+use std::path::Path;
+
+use galen_contracts::BlockContext;
+use galen_ledger::verify::{Executed, Rules, VerifyOptions};
+use galen_ledger::{Ledger, LedgerError, LedgerOptions, Row};
+use galen_types::{Block, BlockHeader, DecodedTransaction, Genesis, Hash, Receipt};
+
+pub use galen_ledger::verify::{Finding, Problem, Progress, Step, VerifyReport};
+
+use crate::executor::LedgerState;
+use crate::executor::execute::{event_index, run};
+use crate::executor::founding_writes;
+use crate::signatures::VerifiedCache;
+
+/// The rules as verification calls them.
+struct ReExecution<'progress> {
+    genesis: Hash,
+    verified: VerifiedCache,
+    on_progress: &'progress mut dyn FnMut(Progress),
+}
+
+impl Rules for ReExecution<'_> {
+    fn event_rows(&mut self, header: &BlockHeader, receipts: &[Receipt]) -> Vec<Row> {
+        event_index(header.height, receipts)
+    }
+
+    fn execute(&mut self, scratch: &Ledger, block: &Block) -> Result<Executed, String> {
+        let state = LedgerState(scratch.view().map_err(|error| error.to_string())?);
+        let context = BlockContext {
+            genesis: self.genesis,
+            height: block.header.height,
+            time: block.header.time,
+            rules_version: block.header.rules_version,
+        };
+        let decode = |bytes: &Vec<u8>| DecodedTransaction::decode(bytes.clone(), bytes.len());
+        let transactions: Vec<_> =
+            block.transactions.iter().map(decode).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let run = run(&state, &context, &self.verified, transactions).map_err(|error| error.to_string())?;
+        match run.void.first() {
+            Some((id, reason)) => Err(format!("transaction {id} stands in the block and is void: {reason}")),
+            None => Ok(Executed { receipts: run.receipts, writes: run.writes, next_voters: None }),
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        (self.on_progress)(progress);
+    }
+}
+
+/// Checks the ledger in a folder against the founding document. With a scratch folder (which must not exist yet), every
+/// block is executed again in it.
+///
+/// # Errors
+/// [`LedgerError`] when there is no ledger, it belongs to another chain, or it is open elsewhere. What is wrong inside is
+/// in the report.
+pub fn verify_folder(
+    folder: &Path,
+    genesis: &Genesis,
+    scratch: Option<&Path>,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<VerifyReport, LedgerError> {
+    let genesis_hash = genesis.hash();
+    let voters = genesis.voter_set();
+    let state = founding_writes(genesis);
+    let options = VerifyOptions {
+        ledger: LedgerOptions::new(genesis_hash, genesis.chain.clone(), genesis.state_bucket_bits),
+        genesis_voters: &voters,
+        genesis_state: &state,
+        scratch,
+    };
+    let mut rules = ReExecution { genesis: genesis_hash, verified: VerifiedCache::default(), on_progress };
+    galen_ledger::verify::verify_ledger(folder, &options, &mut rules)
+}

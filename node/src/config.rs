@@ -6,7 +6,7 @@ use galen_types::NodeName;
 use galen_types::member::NodeAddress;
 use serde::{Deserialize, Serialize};
 
-use crate::http::server::HttpSettings;
+use crate::http::HttpSettings;
 use crate::telemetry::LogSettings;
 
 /// The whole file.

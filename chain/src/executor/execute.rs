@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use galen_contracts::{BlockContext, Verdict};
+use galen_contracts::{BlockContext, StateError, StateRead, Verdict};
 use galen_ledger::{BlockCommit, PreparedState, Row, StateWrite};
 use galen_types::Hash;
 use galen_types::{
@@ -16,6 +16,7 @@ use super::{Executed, ExecutedBlock, Executor, ExecutorError, LedgerState, Tip, 
 use crate::limits;
 use crate::orderer::{CutPoint, OrderedBatch};
 use crate::overlay::Overlay;
+use crate::signatures::VerifiedCache;
 
 /// What a block is made of, before it is executed.
 pub(super) struct Proposal {
@@ -27,11 +28,11 @@ pub(super) struct Proposal {
 }
 
 /// What execution of a proposal gives, before it has a header.
-struct Run {
-    transactions: Vec<Vec<u8>>,
-    receipts: Vec<Receipt>,
-    writes: Vec<StateWrite>,
-    void: Vec<(TransactionId, Void)>,
+pub(crate) struct Run {
+    pub(crate) transactions: Vec<Vec<u8>>,
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) writes: Vec<StateWrite>,
+    pub(crate) void: Vec<(TransactionId, Void)>,
 }
 
 /// A block with everything it changes, not written yet.
@@ -96,7 +97,7 @@ impl Executor {
             time: proposal.time,
             rules_version: self.config.genesis.rules_version,
         };
-        let run = self.run(&state, &context, proposal.transactions)?;
+        let run = run(&state, &context, &self.config.verified, proposal.transactions)?;
         if run.transactions.is_empty() {
             return Ok((None, run.void));
         }
@@ -124,60 +125,6 @@ impl Executor {
         Ok((Some(Built { block, hash, receipts: run.receipts, prepared }), run.void))
     }
 
-    /// Runs transactions in order over the parent's state.
-    fn run(
-        &self,
-        state: &LedgerState<'_>,
-        context: &BlockContext,
-        transactions: Vec<DecodedTransaction>,
-    ) -> Result<Run, ExecutorError> {
-        let valid = self.check_signatures(state, &transactions)?;
-        let mut overlay = Overlay::new(state);
-        let mut run = Run { transactions: Vec::new(), receipts: Vec::new(), writes: Vec::new(), void: Vec::new() };
-        for (transaction, valid) in transactions.into_iter().zip(valid) {
-            if !valid {
-                run.void.push((transaction.id, Void::BadSignature));
-                continue;
-            }
-            match galen_contracts::execute(&overlay, context, &transaction)? {
-                Verdict::Void(reason) => run.void.push((transaction.id, Void::Rule(reason))),
-                Verdict::Recorded(recorded) => {
-                    let (receipt, writes) = recorded.into_receipt(transaction.id);
-                    overlay.write(writes);
-                    run.receipts.push(receipt);
-                    run.transactions.push(transaction.bytes);
-                }
-            }
-        }
-        if !run.transactions.is_empty() {
-            let limit = limits::PRUNE_PER_BLOCK_MIN + 2 * run.transactions.len();
-            let pruned = galen_contracts::prune_live_ids(&overlay, context, limit)?;
-            overlay.write(pruned);
-        }
-        run.writes = overlay.into_writes();
-        Ok(run)
-    }
-
-    /// Judges each signature under the key registered at the parent block.
-    fn check_signatures(
-        &self,
-        state: &LedgerState<'_>,
-        transactions: &[DecodedTransaction],
-    ) -> Result<Vec<bool>, ExecutorError> {
-        let mut keys: HashMap<&Signer, Option<PublicKey>> = HashMap::new();
-        for transaction in transactions {
-            let signer = &transaction.body.signer;
-            if !keys.contains_key(signer) {
-                keys.insert(signer, galen_contracts::signer_key(state, signer)?);
-            }
-        }
-        let claims: Vec<_> = transactions
-            .iter()
-            .map(|transaction| (transaction, keys.get(&transaction.body.signer).copied().flatten()))
-            .collect();
-        Ok(self.config.verified.verify(&claims))
-    }
-
     /// Writes a block: one batch, everything or nothing.
     pub(super) fn commit(&mut self, built: Built, entry_bytes: usize) -> Result<ExecutedBlock, ExecutorError> {
         let Built { block, hash, receipts, prepared } = built;
@@ -190,6 +137,60 @@ impl Executor {
         self.cut_points.insert(height, CutPoint { index, height, header: hash, bytes: entry_bytes });
         Ok(ExecutedBlock { block, hash, receipts })
     }
+}
+
+/// Runs transactions in order over the parent's state.
+pub(crate) fn run(
+    state: &dyn StateRead,
+    context: &BlockContext,
+    verified: &VerifiedCache,
+    transactions: Vec<DecodedTransaction>,
+) -> Result<Run, StateError> {
+    let valid = check_signatures(state, verified, &transactions)?;
+    let mut overlay = Overlay::new(state);
+    let mut run = Run { transactions: Vec::new(), receipts: Vec::new(), writes: Vec::new(), void: Vec::new() };
+    for (transaction, valid) in transactions.into_iter().zip(valid) {
+        if !valid {
+            run.void.push((transaction.id, Void::BadSignature));
+            continue;
+        }
+        match galen_contracts::execute(&overlay, context, &transaction)? {
+            Verdict::Void(reason) => run.void.push((transaction.id, Void::Rule(reason))),
+            Verdict::Recorded(recorded) => {
+                let (receipt, writes) = recorded.into_receipt(transaction.id);
+                overlay.write(writes);
+                run.receipts.push(receipt);
+                run.transactions.push(transaction.bytes);
+            }
+        }
+    }
+    if !run.transactions.is_empty() {
+        let limit = limits::PRUNE_PER_BLOCK_MIN + 2 * run.transactions.len();
+        let pruned = galen_contracts::prune_live_ids(&overlay, context, limit)?;
+        overlay.write(pruned);
+    }
+    run.writes = overlay.into_writes();
+    Ok(run)
+}
+
+/// Judges each signature under the key registered at the parent block.
+fn check_signatures(
+    state: &dyn StateRead,
+    verified: &VerifiedCache,
+    transactions: &[DecodedTransaction],
+) -> Result<Vec<bool>, StateError> {
+    let mut keys: HashMap<&Signer, Option<PublicKey>> = HashMap::new();
+    for transaction in transactions {
+        let signer = &transaction.body.signer;
+        if !keys.contains_key(signer) {
+            keys.insert(signer, galen_contracts::signer_key(state, signer)?);
+        }
+    }
+    let claims: Vec<_> = transactions
+        .iter()
+        .map(|transaction| (transaction, keys.get(&transaction.body.signer).copied().flatten()))
+        .collect();
+    Ok(verified.verify(&claims))
 }
 
 /// Rows of the event index for a block.

@@ -8,14 +8,14 @@
 
 mod answer;
 mod certify;
-mod execute;
+pub(crate) mod execute;
 mod follow;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use galen_contracts::{StateError, StateRead};
-use galen_ledger::{Ledger, LedgerError, View};
+use galen_ledger::{Ledger, LedgerError, StateWrite, View};
 use galen_types::{
     Block, Genesis, Hash, HeaderSignature, NodeName, Receipt, SecretKey, Timestamp, TransactionId, VoterSet,
 };
@@ -154,12 +154,7 @@ impl Executor {
         let genesis_hash = config.genesis.hash();
         let voters = config.genesis.voter_set();
         if !ledger.is_initialised()? {
-            let mut writes: Vec<_> = galen_contracts::genesis_writes(&config.genesis)
-                .into_iter()
-                .map(|(key, value)| (key, Some(value)))
-                .collect();
-            writes.sort();
-            ledger.initialise(&ledger.prepare_state(writes)?, &voters)?;
+            ledger.initialise(&ledger.prepare_state(founding_writes(&config.genesis))?, &voters)?;
         }
         let tip = ledger.tip()?;
         let time = tip.header.as_ref().map_or(config.genesis.founded, |header| header.time);
@@ -222,4 +217,12 @@ impl StateRead for LedgerState<'_> {
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
         self.0.state_scan(prefix, start_after, limit).map_err(StateError::new)
     }
+}
+
+/// The founding state, in ascending order of keys.
+pub(crate) fn founding_writes(genesis: &Genesis) -> Vec<StateWrite> {
+    let writes = galen_contracts::genesis_writes(genesis).into_iter();
+    let mut writes: Vec<_> = writes.map(|(key, value)| (key, Some(value))).collect();
+    writes.sort();
+    writes
 }
