@@ -19,7 +19,8 @@ where
 {
     let bytes = value.encode();
     // At the limit it is read, one byte beyond it is not.
-    prop_assert_eq!(T::decode(&bytes, bytes.len()).as_ref(), Ok(value));
+    let read = T::decode(&bytes, bytes.len());
+    prop_assert_eq!(read.as_ref(), Ok(value));
     let oversize = T::decode(&bytes, bytes.len() - 1);
     prop_assert_eq!(oversize, Err(DecodeError::Oversize { size: bytes.len(), limit: bytes.len() - 1 }));
     for trailing in [0, 1, flip] {
