@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests assert by panicking")]
 
 mod authorisation;
+mod golden;
 mod properties;
 mod queries;
 mod refusals;

@@ -1,5 +1,6 @@
 //! The main job of a consortium, from publication to result.
 
+use galen_contracts::access::grant_in_force;
 use galen_contracts::{EventQuery, index_entries, query};
 use galen_types::access::{Basis, Effect, GrantLimits, RequestState};
 use galen_types::job::{JobState, SiteAnswer, SiteGiven, SiteOutcome};
@@ -111,6 +112,7 @@ fn a_file_is_given_to_grantees_of_download_only() {
     chain.refused("nothing-permits", researcher, download());
     let grant = query::get_grant(&chain.state, GrantId(grant)).unwrap().unwrap();
     assert_eq!(grant.uses, 1);
+    assert!(!grant_in_force(&grant, chain.now()));
     let request = query::get_request(&chain.state, grant.request).unwrap().unwrap();
     assert_eq!(request.state, RequestState::Expired);
 }
