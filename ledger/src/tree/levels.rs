@@ -1,8 +1,9 @@
 //! The upper part of the state tree, in memory: levels 0 (the root) to `bits` (the buckets).
 
 use galen_types::Hash;
+use galen_types::hash::Context;
 
-use super::{inner_hash, leaf_hash};
+use super::{Hasher, inner_hash, leaf_hash};
 
 /// Nodes in a page: 16 hashes are 512 bytes, so a small state in a large tree stays small.
 const PAGE_NODES: usize = 16;
@@ -88,6 +89,7 @@ impl Levels {
     /// Computes what changed buckets (in ascending order) make of the nodes above; paths are shared, so each node is
     /// hashed once.
     pub(crate) fn prepare(&self, buckets: ChangedNodes) -> LevelChanges {
+        let mut hasher = Hasher::new(Context::StateNode);
         let mut levels = Vec::with_capacity(usize::from(self.bits) + 1);
         levels.push(buckets);
         for level in (1..=self.bits).rev() {
@@ -100,9 +102,9 @@ impl Levels {
                         Some((_, right)) => *right,
                         None => self.node(level, place + 1),
                     };
-                    inner_hash(&hash, &right)
+                    hasher.of(&[hash.as_bytes(), right.as_bytes()])
                 } else {
-                    inner_hash(&self.node(level, place - 1), &hash)
+                    hasher.of(&[self.node(level, place - 1).as_bytes(), hash.as_bytes()])
                 };
                 parents.push((place / 2, parent));
             }

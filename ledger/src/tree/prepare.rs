@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 
 use galen_types::Hash;
+use galen_types::hash::Context;
 
 use super::bucket::{ENTRY_BYTES, Half, Node, entry_key};
-use super::{bit, bucket_of, key_hash, value_hash};
+use super::{Hasher, bit, bucket_of};
 use crate::constants::BUCKET_KEYS_MAX;
 use crate::error::LedgerError;
 use crate::store::bytes::{BucketPath, Key as _};
@@ -26,8 +27,9 @@ pub(crate) trait NodeSource {
 
 /// The changes that writes make, sorted by key hash. Sound also for unsorted writes as long as each key stands once.
 pub(crate) fn changes_of(writes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<Change> {
+    let (mut keys, mut values) = (Hasher::new(Context::StateKey), Hasher::new(Context::StateValue));
     let mut changes: Vec<Change> =
-        writes.iter().map(|(key, value)| (key_hash(key), value.as_deref().map(value_hash))).collect();
+        writes.iter().map(|(key, value)| (keys.of(&[key]), value.as_ref().map(|value| values.of(&[value])))).collect();
     changes.sort_unstable_by_key(|(hash, _)| *hash);
     changes
 }
