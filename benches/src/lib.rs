@@ -1,1 +1,23 @@
-//! galen-bench
+//! The load generator. It drives a running testnet over HTTP with individually signed transactions of many accounts,
+//! through the contract path and indexes that `data add` uses, and counts a transaction when its receipt is back at the
+//! client. What is not acknowledged does not count.
+//!
+//! - [`options`]: how much load, of what kind, for how long.
+//! - [`accounts`]: the accounts that sign, added to the chain by each member's administrator.
+//! - [`workload`]: the calls.
+//! - [`drive`]: clients in parallel, closed loop or at a fixed rate.
+//! - [`report`]: throughput and latency percentiles, as text, JSON and SVG.
+//! - [`acknowledged`]: the record of receipts, and the check that a chain still holds every one of them.
+
+pub mod accounts;
+pub mod acknowledged;
+pub mod drive;
+mod error;
+pub mod options;
+pub mod report;
+pub mod workload;
+
+pub use drive::run;
+pub use error::BenchError;
+pub use options::{BenchOptions, Workload};
+pub use report::Report;
