@@ -25,19 +25,19 @@ pub(crate) struct Arguments {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Speak through this context instead of the current one
-    #[arg(long, global = true, value_name = "NAME", env = "GALEN_CONTEXT")]
+    #[arg(long, global = true, value_name = "NAME", env = "GALEN_CONTEXT", hide_env_values = true)]
     pub(crate) context: Option<String>,
     /// Ask this node instead of the context's, e.g. http://127.0.0.1:7201
-    #[arg(long, global = true, value_name = "URL", env = "GALEN_NODE")]
+    #[arg(long, global = true, value_name = "URL", env = "GALEN_NODE", hide_env_values = true)]
     pub(crate) node: Option<String>,
     /// Speak for this account instead of the context's
-    #[arg(long = "as", global = true, value_name = "ACCOUNT", env = "GALEN_AS")]
+    #[arg(long = "as", global = true, value_name = "ACCOUNT", env = "GALEN_AS", hide_env_values = true)]
     pub(crate) account: Option<AccountName>,
     /// Folder of key files instead of the context's
-    #[arg(long, global = true, value_name = "DIR", env = "GALEN_KEYSTORE")]
+    #[arg(long, global = true, value_name = "DIR", env = "GALEN_KEYSTORE", hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,
     /// File that holds the keys' password, instead of the context's source
-    #[arg(long, global = true, value_name = "FILE", env = "GALEN_PASSWORD_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "GALEN_PASSWORD_FILE", hide_env_values = true)]
     pub(crate) password_file: Option<PathBuf>,
     /// Print JSON with the field names of the HTTP API
     #[arg(long, global = true)]
@@ -98,4 +98,16 @@ pub(crate) enum Command {
     },
     /// Print the program's version
     Version,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
 }

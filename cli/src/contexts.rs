@@ -166,7 +166,8 @@ mod tests {
     #[test]
     fn settings_lie_where_the_environment_says() {
         let with = |given: &[(&str, &str)]| {
-            let found = |variable: &str| given.iter().find(|(name, _)| *name == variable).map(|(_, value)| value.into());
+            let found =
+                |variable: &str| given.iter().find(|(name, _)| *name == variable).map(|(_, value)| value.into());
             home_of(found).map(|home| home.display().to_string()).unwrap_or_default()
         };
         assert_eq!(with(&[("GALEN_HOME", "/g"), ("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")]), "/g");

@@ -124,7 +124,9 @@ fn hint_of_client(error: &ClientError) -> Option<String> {
         ClientError::OutcomeUnknown { id } => format!("look for it with `galen tx wait {id}` before asking anew"),
         ClientError::JobUnfinished { job } => format!("look again with `galen compute result {job}`"),
         ClientError::Denied { id, .. } => format!("the refusal is recorded: `galen tx show {id}`"),
-        ClientError::NoAccount => "choose one with --as ACCOUNT, or `galen context add` and `galen context use`".to_owned(),
+        ClientError::NoAccount => {
+            "choose one with --as ACCOUNT, or `galen context add` and `galen context use`".to_owned()
+        }
         ClientError::JobFailed { job, .. } => format!("`galen compute show {job}` says what became of each dataset"),
         _ => return None,
     };
@@ -140,8 +142,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_error_has_the_exit_code_that_scripts_rely_on() {
-        let problem =
-            |status, code| ClientError::Problem(Box::new(Problem::new(status, code, "title", "detail")));
+        let problem = |status, code| ClientError::Problem(Box::new(Problem::new(status, code, "title", "detail")));
         let id = TransactionId(Hash::ZERO);
         let rule = Slug::parse("nothing-permits").unwrap();
         let table = [

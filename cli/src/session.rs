@@ -61,8 +61,9 @@ pub(crate) fn client_if_account(global: &Global) -> Result<Client, CliError> {
 fn config(global: &Global, context: Option<&Context>) -> Result<ClientConfig, CliError> {
     let node = global.node.clone().or_else(|| context.map(|context| context.node.clone()));
     let mut config = ClientConfig::new(node.ok_or_else(|| {
-        CliError::usage("no node is chosen")
-            .or_hint("`galen context add NAME --node URL --account ACCOUNT` and `galen context use NAME`, or --node URL")
+        CliError::usage("no node is chosen").or_hint(
+            "`galen context add NAME --node URL --account ACCOUNT` and `galen context use NAME`, or --node URL",
+        )
     })?);
     if let Some(context) = context {
         config.ca_file.clone_from(&context.ca_file);

@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn absent_fields_take_no_line() {
-        let text = fields(&[("dataset", Some("harlem/opt".to_owned())), ("card", None), ("rows", Some("3".to_owned()))]);
+        let text =
+            fields(&[("dataset", Some("harlem/opt".to_owned())), ("card", None), ("rows", Some("3".to_owned()))]);
         assert_eq!(text, "dataset  harlem/opt\nrows     3\n");
     }
 

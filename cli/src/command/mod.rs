@@ -1,0 +1,63 @@
+//! One file for each noun.
+
+pub(crate) mod access;
+pub(crate) mod account;
+pub(crate) mod audit;
+pub(crate) mod block;
+pub(crate) mod compute;
+pub(crate) mod context;
+pub(crate) mod contract;
+pub(crate) mod data;
+pub(crate) mod genesis;
+pub(crate) mod key;
+pub(crate) mod member;
+pub(crate) mod node;
+pub(crate) mod tx;
+
+use clap::CommandFactory as _;
+use galen_types::api::TransactionStatus;
+use serde_json::json;
+
+use crate::arguments::{Arguments, Command};
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Items of a list when the command line does not say how many.
+pub(crate) const LIST_ITEMS: usize = 100;
+
+/// Does what was asked for.
+pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
+    let (global, output) = (&arguments.global, *output);
+    match arguments.command {
+        Command::Context(command) => context::run(command, global, output),
+        Command::Key(command) => key::run(command, global, output),
+        Command::Genesis(command) => genesis::run(command, global, output).await,
+        Command::Node(command) => node::run(command, global, output).await,
+        Command::Member(command) => member::run(command, global, output).await,
+        Command::Account(command) => account::run(command, global, output).await,
+        Command::Data(command) => data::run(command, global, output).await,
+        Command::Contract(command) => contract::run(command, global, output).await,
+        Command::Access(command) => access::run(command, global, output).await,
+        Command::Compute(command) => compute::run(command, global, output).await,
+        Command::Audit(arguments) => audit::run(arguments, global, output).await,
+        Command::Block(command) => block::run(command, global, output).await,
+        Command::Tx(command) => tx::run(command, global, output).await,
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "galen", &mut script);
+            output.text(&String::from_utf8_lossy(&script))
+        }
+        Command::Version => {
+            let version = env!("CARGO_PKG_VERSION");
+            output.document(&json!({ "version": version }), || format!("galen {version}"))
+        }
+    }
+}
+
+/// Says that a call was recorded: the transaction as JSON, or one line for people.
+pub(crate) fn recorded(output: Output, status: &TransactionStatus, done: &str) -> Result<(), CliError> {
+    if let Some(height) = status.height {
+        output.detail(&format!("transaction {} in block {height}, {}", status.id, status.finality));
+    }
+    output.document(status, || done.to_owned())
+}

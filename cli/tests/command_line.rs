@@ -1,0 +1,282 @@
+//! The binary as scripts see it: help, exit codes, stdout and stderr.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests assert by panicking")]
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn galen(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_galen"));
+    command.env_clear().env("GALEN_HOME", home).env("COLUMNS", "100").stdin(Stdio::null());
+    command
+}
+
+fn run(home: &Path, arguments: &[&str]) -> Output {
+    galen(home).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn done(home: &Path, arguments: &[&str]) -> String {
+    let output = run(home, arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+    stdout(&output)
+}
+
+fn json(home: &Path, arguments: &[&str]) -> serde_json::Value {
+    let text = done(home, &[arguments, &["--json"]].concat());
+    assert_eq!(text.lines().count(), 1, "one document on one line");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Compares with a golden file; `GALEN_GOLDEN=write` renews it.
+fn assert_golden(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("GALEN_GOLDEN").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, golden, "renew with GALEN_GOLDEN=write cargo test -p galen, and read the difference");
+}
+
+#[test]
+fn help_is_as_documented() {
+    let home = tempfile::tempdir().unwrap();
+    assert_golden("help.txt", &done(home.path(), &["--help"]));
+    let nouns = [
+        "context", "key", "genesis", "node", "member", "account", "data", "contract", "access", "compute", "block",
+        "tx",
+    ];
+    let mut all = String::new();
+    for noun in nouns {
+        all += &format!("$ galen {noun} --help\n{}\n", done(home.path(), &[noun, "--help"]));
+    }
+    assert_golden("help_nouns.txt", &all);
+    let verbs: [&[&str]; 9] = [
+        &["data", "add"],
+        &["data", "get"],
+        &["contract", "set"],
+        &["access", "request"],
+        &["access", "approve"],
+        &["compute", "run"],
+        &["compute", "result"],
+        &["audit"],
+        &["context", "add"],
+    ];
+    let mut all = String::new();
+    for verb in verbs {
+        all += &format!("$ galen {} --help\n{}\n", verb.join(" "), done(home.path(), &[verb, &["--help"]].concat()));
+    }
+    assert_golden("help_verbs.txt", &all);
+}
+
+#[test]
+fn help_fits_on_a_terminal_of_a_hundred_columns() {
+    let home = tempfile::tempdir().unwrap();
+    for line in done(home.path(), &["data", "add", "--help"]).lines() {
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}
+
+#[test]
+fn wrong_usage_exits_with_two_and_says_so_on_stderr_only() {
+    let home = tempfile::tempdir().unwrap();
+    let cases: [&[&str]; 8] = [
+        &["dat", "list"],
+        &["data", "add"],
+        &["data", "add", "x.csv", "--name", "opt", "--duo", "XXX"],
+        &["access", "request", "opt", "--action", "compute", "--purpose", "HRESCH"],
+        &["access", "reject", "xyz", "--reason", "duplicate"],
+        &["compute", "run", "--dataset", "harlem/opt", "--stat", "median", "--column", "Age"],
+        &["compute", "run", "--dataset", "harlem/opt", "--stat", "mean", "--column", "Age", "--where", "Age >"],
+        &["audit", "--since", "yesterday"],
+    ];
+    for arguments in cases {
+        let output = run(home.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+        assert!(stderr(&output).contains("error:"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_a_context_the_error_says_how_to_make_one() {
+    let home = tempfile::tempdir().unwrap();
+    let output = run(home.path(), &["data", "list"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stderr(&output);
+    assert!(text.starts_with("error: no node is chosen\nhint: `galen context add"), "{text}");
+}
+
+#[test]
+fn a_node_that_is_not_there_exits_with_five() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let output = run(home.path(), &["node", "status", "--node", &url]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    assert!(stderr(&output).starts_with(&format!("error: cannot reach the node at {url}: ")));
+    assert!(stderr(&output).contains("\nhint: "));
+    let output = run(home.path(), &["node", "status", "--node", &url, "--json"]);
+    let error: serde_json::Value = serde_json::from_str(&stderr(&output)).unwrap();
+    assert_eq!(error["code"], "client-unreachable");
+}
+
+/// Answers every request on a port with one document.
+fn answering(status: &'static str, kind: &'static str, body: String) -> String {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    url
+}
+
+#[test]
+fn what_is_not_found_exits_with_four_and_gives_the_nodes_hint() {
+    let home = tempfile::tempdir().unwrap();
+    let problem = serde_json::json!({
+        "type": "/problems/transaction-unknown", "title": "Unknown", "status": 404, "code": "transaction-unknown",
+        "detail": "this node knows no such transaction", "hint": "ask another node",
+    });
+    let url = answering("404 Not Found", "application/problem+json", problem.to_string());
+    let output = run(home.path(), &["tx", "show", &"ab".repeat(32), "--node", &url]);
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(stderr(&output), "error: this node knows no such transaction\nhint: ask another node\n");
+}
+
+#[test]
+fn a_transaction_that_never_appears_exits_with_six_and_names_it() {
+    let home = tempfile::tempdir().unwrap();
+    let problem = serde_json::json!({
+        "type": "/problems/transaction-unknown", "title": "Unknown", "status": 404, "code": "transaction-unknown",
+        "detail": "this node knows no such transaction",
+    });
+    let url = answering("404 Not Found", "application/problem+json", problem.to_string());
+    let id = "ab".repeat(32);
+    let output = run(home.path(), &["tx", "wait", &id, "--timeout", "1s", "--node", &url]);
+    assert_eq!(output.status.code(), Some(6));
+    assert!(stderr(&output).contains(&id));
+}
+
+#[test]
+fn a_node_shows_its_status_to_people_and_programs() {
+    let home = tempfile::tempdir().unwrap();
+    let status = serde_json::json!({
+        "chain": "main", "genesis": "09".repeat(32), "node": "node-1.harlem", "role": "voter", "version": "0.1.0",
+        "encryption_key": format!("x25519:{}", "08".repeat(32)), "height": 42, "header": "04".repeat(32),
+        "time": "2026-11-21T10:00:00.000Z", "certified_height": 41, "epoch": 0,
+        "voters": ["node-1.harlem", "node-1.kentucky"], "quorum": 2, "faults_tolerated": 0,
+        "leader": "node-1.harlem", "peers": 1, "ready": true,
+    });
+    let url = answering("200 OK", "application/json", status.to_string());
+    let shown = json(home.path(), &["node", "status", "--node", &url]);
+    assert_eq!(shown, status);
+    let text = done(home.path(), &["node", "status", "--node", &url]);
+    assert!(text.contains("node       node-1.harlem (voter), version 0.1.0\n"), "{text}");
+    assert!(text.contains("height     42 at 2026-11-21 10:00:00, header 040404040404\n"), "{text}");
+}
+
+#[test]
+fn contexts_are_added_chosen_and_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let add = |name, node| {
+        json(home.path(), &["context", "add", name, "--node", node, "--as", "olga@harlem", "--password-file", "/p"])
+    };
+    assert_eq!(add("one", "http://127.0.0.1:7201")["current"], true, "the first is the current one");
+    assert_eq!(add("two", "http://127.0.0.1:7202")["current"], false);
+    assert_eq!(json(home.path(), &["context", "use", "two"])["node"], "http://127.0.0.1:7202");
+    let list = json(home.path(), &["context", "list"]);
+    assert_eq!(list["items"][0]["name"], "one");
+    assert_eq!(list["items"][1]["current"], true);
+    assert_eq!(list["items"][1]["account"], "olga@harlem");
+    let again = run(home.path(), &["context", "add", "one", "--node", "http://127.0.0.1:1"]);
+    assert_eq!(again.status.code(), Some(2), "a context is not replaced by mistake");
+    done(home.path(), &["context", "remove", "two"]);
+    assert_eq!(run(home.path(), &["context", "show"]).status.code(), Some(2));
+    assert!(!std::fs::read_to_string(home.path().join("contexts.toml")).unwrap().contains("7202"));
+}
+
+#[test]
+fn keys_are_made_listed_and_moved_without_a_prompt() {
+    let home = tempfile::tempdir().unwrap();
+    let password = home.path().join("password");
+    std::fs::write(&password, "correct horse\n").unwrap();
+    let mut permissions = std::fs::metadata(&password).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o600);
+    std::fs::set_permissions(&password, permissions).unwrap();
+    let password = password.to_str().unwrap();
+    let made = json(home.path(), &["key", "new", "alice@harlem", "--password-file", password]);
+    assert!(made["key"].as_str().unwrap().starts_with("ed25519:"));
+    assert_eq!(json(home.path(), &["key", "list"])["items"][0], made);
+
+    let exported = home.path().join("alice.json");
+    done(home.path(), &["key", "export", "alice@harlem", exported.to_str().unwrap()]);
+    let other = home.path().join("other");
+    let imported =
+        json(home.path(), &["key", "import", exported.to_str().unwrap(), "--keystore", other.to_str().unwrap()]);
+    assert_eq!(imported, made);
+
+    let again = run(home.path(), &["key", "new", "alice@harlem", "--password-file", password]);
+    assert_eq!(again.status.code(), Some(1), "keys are never overwritten");
+}
+
+#[test]
+fn a_password_that_cannot_be_asked_for_is_an_error_and_never_a_hang() {
+    let home = tempfile::tempdir().unwrap();
+    let output = run(home.path(), &["key", "new", "alice@harlem"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("no terminal"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_genesis_template_is_written_once() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("genesis.toml");
+    let file = file.to_str().unwrap();
+    done(home.path(), &["genesis", "new", "--out", file]);
+    assert!(std::fs::read_to_string(file).unwrap().starts_with("# The founding document"));
+    assert_eq!(run(home.path(), &["genesis", "new", "--out", file]).status.code(), Some(1));
+    assert_eq!(run(home.path(), &["genesis", "hash", file]).status.code(), Some(1), "unfilled keys are refused");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let home = tempfile::tempdir().unwrap();
+    let mut child =
+        galen(home.path()).args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!((child.wait().unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn completions_exist_for_the_common_shells() {
+    let home = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(done(home.path(), &["completions", shell]).contains("galen"), "{shell}");
+    }
+    assert_eq!(json(home.path(), &["version"])["version"], env!("CARGO_PKG_VERSION"));
+}
