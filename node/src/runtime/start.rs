@@ -242,7 +242,7 @@ impl Node {
         let node = loaded.config.node.clone();
         let mut registry = Registry::default();
         let metrics = Arc::new(RuntimeMetrics::register(&mut registry));
-        let http_metrics = HttpMetrics::register(&mut registry);
+        let http_metrics = HttpMetrics::new(&mut registry);
         let shutdown = Shutdown::default();
 
         let options = LedgerOptions::new(

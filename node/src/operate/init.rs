@@ -1,0 +1,141 @@
+//! Preparing a node's home: key, configuration, and the genesis where there is one already.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use galen_keys::{KdfProfile, KeyError, Keystore, PasswordSource};
+use galen_types::genesis::{GENESIS_BYTES_MAX, GenesisError};
+use galen_types::member::NodeAddress;
+use galen_types::{Genesis, NodeName, PublicKey, Signer};
+use serde::Serialize;
+
+use crate::config::{ConfigError, KeySection, NetworkSection, NodeConfig, OrderingSection, read_text};
+use crate::home::NodeHome;
+use crate::http::HttpSettings;
+use crate::telemetry::LogSettings;
+
+/// What a home is made with.
+#[derive(Debug, Clone)]
+pub struct InitOptions {
+    /// This node's name.
+    pub node: NodeName,
+    /// Where it serves HTTP.
+    pub http_listen: SocketAddr,
+    /// Where it takes peers' connections.
+    pub listen: NodeAddress,
+    /// Where peers fetch files.
+    pub listen_files: NodeAddress,
+    /// File that holds the password of its key file.
+    pub password_file: PathBuf,
+    /// The founding document, where it is written already.
+    pub genesis: Option<PathBuf>,
+}
+
+/// A home as made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Initialised {
+    /// This node.
+    pub node: NodeName,
+    /// The folder.
+    pub home: PathBuf,
+    /// What the genesis registers for it.
+    pub public_key: PublicKey,
+    /// What to write into the genesis under the member.
+    pub genesis_entry: String,
+    /// Whether a genesis lies in the home.
+    pub has_genesis: bool,
+}
+
+/// Why a home is not made. The code is stable.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is a configuration already.
+    #[error("{0} exists already; use another home, or edit the file")]
+    Exists(PathBuf),
+    /// Something cannot be written.
+    #[error("{path}: {cause}")]
+    File {
+        /// What.
+        path: PathBuf,
+        /// The system's words.
+        cause: std::io::Error,
+    },
+    /// The key file.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The genesis given.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl InitError {
+    /// A stable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Exists(_) => "init-exists",
+            Self::File { .. } => "init-file",
+            Self::Key(error) => error.code(),
+            Self::Genesis(error) => error.code(),
+            Self::Config(error) => error.code(),
+        }
+    }
+}
+
+/// Makes a home: folders, a key file, a configuration, and a copy of the genesis where one is given. A key file that is
+/// there already is kept.
+///
+/// # Errors
+/// [`InitError`] saying what is in the way.
+pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitError> {
+    if home.config().exists() {
+        return Err(InitError::Exists(home.config()));
+    }
+    let genesis_text = options
+        .genesis
+        .as_ref()
+        .map(|path| read_text(path.clone(), GENESIS_BYTES_MAX as u64))
+        .transpose()?;
+    if let Some(text) = &genesis_text {
+        Genesis::from_toml(text)?;
+    }
+    let file = |path: &Path, cause| InitError::File { path: path.to_path_buf(), cause };
+    let root = home.root();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| file(root, error))?;
+    let password_file = std::path::absolute(&options.password_file).map_err(|error| file(&options.password_file, error))?;
+    let store = Keystore::open(home.keys())?;
+    let signer = Signer::Node(options.node.clone());
+    let public_key = match store.public_keys(&signer) {
+        Ok(keys) => keys.public_key,
+        Err(_) => {
+            let password = PasswordSource::File(password_file.clone()).read("")?;
+            store.create(&signer, &password, KdfProfile::Standard)?.public_key()
+        }
+    };
+    if let Some(text) = &genesis_text {
+        std::fs::write(home.genesis(), text).map_err(|error| file(&home.genesis(), error))?;
+    }
+    let genesis_entry = format!(
+        "[[members.nodes]]\nnode = \"{}\"\nkey = \"{public_key}\"\nrole = \"voter\"\naddress = \"{}\"\n",
+        options.node.node, options.listen
+    );
+    let config = NodeConfig {
+        node: options.node.clone(),
+        http: HttpSettings { listen: options.http_listen, tls: None },
+        network: NetworkSection { listen: options.listen, listen_files: options.listen_files },
+        key: KeySection { password_file: Some(password_file), password_env: None },
+        ordering: OrderingSection::default(),
+        log: LogSettings::default(),
+    };
+    std::fs::write(home.config(), config.to_toml()?).map_err(|error| file(&home.config(), error))?;
+    Ok(Initialised {
+        node: options.node,
+        home: root.to_path_buf(),
+        public_key,
+        genesis_entry,
+        has_genesis: genesis_text.is_some(),
+    })
+}

@@ -1,0 +1,62 @@
+//! Running a node until it is told to stop.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{ConfigError, NodeConfig};
+use crate::home::NodeHome;
+use crate::runtime::fatal::Fatal;
+use crate::runtime::{Node, StartError};
+use crate::telemetry::{self, TelemetryError};
+
+/// Why a node ended. The code is stable.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Its configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// It cannot log.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+    /// It cannot be told to stop.
+    #[error("signals cannot be received: {0}")]
+    Signals(std::io::Error),
+    /// It stopped by itself rather than break a promise.
+    #[error("the node stopped: {0}")]
+    Fatal(Fatal),
+}
+
+impl RunError {
+    /// A stable name.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Start(error) => error.code(),
+            Self::Config(error) => error.code(),
+            Self::Telemetry(error) => error.code(),
+            Self::Signals(_) => "signals",
+            Self::Fatal(fatal) => fatal.code,
+        }
+    }
+}
+
+/// Runs the node of a home until SIGTERM or SIGINT, or until a fault stops it.
+///
+/// # Errors
+/// [`RunError`] when it does not start, or a fault stopped it.
+pub async fn run(home: &NodeHome) -> Result<(), RunError> {
+    telemetry::start(&NodeConfig::load(home)?.log)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let node = Node::start(home).await?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("told to stop"),
+        _ = interrupt.recv() => tracing::info!("interrupted"),
+        _ = node.failed() => {}
+    }
+    match node.stop().await {
+        Some(fatal) => Err(RunError::Fatal(fatal)),
+        None => Ok(()),
+    }
+}
