@@ -9,7 +9,7 @@
 //! | 4 | each column: a mean by group is a model with one parameter a group, so its cells are at most `parameters_percent_max` of its used rows |
 //! | 5 | groups: at most `levels_max` in the whole table, and at most `levels_percent_max` of the used rows of each column |
 //!
-//! Rule 6 (sites in a total) is applied where summaries are combined, by [`crate::combine`]. Rules 7 to 14 belong to
+//! Rule 6 (sites in a total) is applied where summaries are combined, by [`mod@crate::combine`]. Rules 7 to 14 belong to
 //! statistics that are not offered yet. A filter that keeps no row is answered with an empty table (rule 3 permits 0);
 //! it contributes to no cell and is not counted as a site by rule 6.
 //!

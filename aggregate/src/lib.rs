@@ -10,10 +10,10 @@
 //! - [`table`]: bounded reading of CSV, and which values count as missing.
 //! - [`inspect`]: a table's columns and rows, for publishing it.
 //! - [`request`]: what is to be computed.
-//! - [`summarise`]: one pass over a table.
+//! - [`mod@summarise`]: one pass over a table.
 //! - [`disclosure`]: the rules, what each of them is applied to, and their codes.
 //! - [`summary`]: what a site sends, and how the receiver checks it.
-//! - [`combine`], [`result`]: the total over the sites.
+//! - [`mod@combine`], [`result`]: the total over the sites.
 //! - [`moments`], [`double_double`]: count, sum and squared deviations without loss.
 
 pub mod combine;
