@@ -51,7 +51,7 @@ pub(crate) enum Past {
 }
 
 impl Past {
-    pub(crate) fn from_now(self, now: Timestamp) -> Timestamp {
+    pub(crate) fn relative_to(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(time) => time,
             Self::Ago(length) => Timestamp(now.0.saturating_sub(length.milliseconds())),
@@ -78,7 +78,7 @@ pub(crate) enum Future {
 }
 
 impl Future {
-    pub(crate) fn from_now(self, now: Timestamp) -> Timestamp {
+    pub(crate) fn relative_to(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(time) => time,
             Self::In(length) => now.plus_ms(length.milliseconds()),
@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn times_are_points_or_lengths() {
-        let past = |text: &str| text.parse::<Past>().map(|past| past.from_now(NOW).0);
+        let past = |text: &str| text.parse::<Past>().map(|past| past.relative_to(NOW).0);
         assert_eq!(past("2h"), Ok(1_000_000_000 - 7_200_000));
         assert_eq!(past("1970-01-02T00:00:00Z"), Ok(86_400_000));
         assert_eq!(past("1970-01-02"), Ok(86_400_000));
         assert_eq!(past("9999w"), Ok(0), "never before the epoch");
-        assert_eq!("7d".parse::<Future>().map(|future| future.from_now(NOW).0), Ok(1_000_000_000 + 604_800_000));
+        assert_eq!("7d".parse::<Future>().map(|future| future.relative_to(NOW).0), Ok(1_000_000_000 + 604_800_000));
     }
 
     #[test]

@@ -184,7 +184,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
         }
         Command::Approve { request, expires, uses, cohort_min } => {
             let request = client.request(&request).await?.id;
-            let expires = expires.map(|expires| expires.from_now(Timestamp::now()));
+            let expires = expires.map(|expires| expires.relative_to(Timestamp::now()));
             let call = Call::ApproveRequest { request, limits: GrantLimits { expires, uses_max: uses, cohort_min } };
             let status = client.apply(call, Wait::Committed).await?;
             return recorded(output, &status, &format!("request {request} approved by grant {}", status.id));

@@ -49,8 +49,8 @@ pub(crate) async fn run(arguments: Arguments, global: &Global, output: Output) -
         dataset: arguments.dataset.map(|dataset| dataset.to_string()),
         account: arguments.account.map(|account| account.to_string()),
         member: arguments.member.map(|member| member.to_string()),
-        since: arguments.since.map(|since| since.from_now(now)),
-        until: arguments.until.map(|until| until.from_now(now)),
+        since: arguments.since.map(|since| since.relative_to(now)),
+        until: arguments.until.map(|until| until.relative_to(now)),
         start_after: None,
         limit: None,
     };

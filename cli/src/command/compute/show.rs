@@ -142,7 +142,7 @@ mod tests {
         let document = serde_json::json!({
             "statistics": ["count", "missing", "mean"], "by": "Group",
             "columns": [{"column": "Birthweight", "missing": 12, "groups": [
-                {"level": "C", "count": 366, "mean": 3083.524_59}, {"level": "T", "count": 97, "mean": 3112.25},
+                {"level": "C", "count": 366, "mean": 3_083.524_59}, {"level": "T", "count": 97, "mean": 3112.25},
             ]}],
             "included": ["harlem/opt", "kentucky/opt"],
             "refused": [{"dataset": "hennepin/opt", "rule": "rows-below-minimum"}],
