@@ -1,8 +1,6 @@
 //! Certificates: a quorum of voters signed a header that each computed itself. A certificate covers all earlier
 //! heights, because a header names its parent.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
@@ -123,9 +121,12 @@ pub enum CertificateError {
         /// Signatures needed.
         quorum: usize,
     },
-    /// A signer that is no voter of the epoch, or named twice.
-    #[error("`{0}` is no voter of the epoch, or is named twice")]
+    /// A signer that is no voter of the epoch.
+    #[error("`{0}` is no voter of the epoch")]
     NotAVoter(NodeName),
+    /// Signers out of order: a certificate has one encoding.
+    #[error("the signers are not in ascending order, each once")]
+    Unordered,
     /// A signature that does not verify.
     #[error("the signature of `{0}` does not verify")]
     BadSignature(NodeName),
@@ -141,12 +142,13 @@ impl Certificate {
         if got < quorum {
             return Err(CertificateError::BelowQuorum { got, quorum });
         }
+        if !self.signatures.is_sorted_by(|left, right| left.voter < right.voter) {
+            return Err(CertificateError::Unordered);
+        }
         let hash = signed_hash(genesis, self.height, &self.header);
-        let mut seen = BTreeSet::new();
         let mut claims = Vec::with_capacity(got);
         for part in &self.signatures {
-            let key = voters.key_of(&part.voter).filter(|_| seen.insert(&part.voter));
-            let key = *key.ok_or_else(|| CertificateError::NotAVoter(part.voter.clone()))?;
+            let key = *voters.key_of(&part.voter).ok_or_else(|| CertificateError::NotAVoter(part.voter.clone()))?;
             claims.push(Claim { key, hash, signature: part.signature });
         }
         match verify_all(&claims).iter().position(|valid| !valid) {
