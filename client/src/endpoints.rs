@@ -116,7 +116,7 @@ impl Client {
     }
 
     /// The node's peers.
-    pub async fn peers(&self) -> Answer<Page<PeerStatus>> {
+    pub async fn peers(&self) -> Answer<Vec<PeerStatus>> {
         self.get(Signing::Required, &["v1", "peers"], &[]).await
     }
 

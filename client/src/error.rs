@@ -56,6 +56,12 @@ pub enum ClientError {
     /// What came is not what the chain says: never used, never kept.
     #[error("integrity check failed: {0}")]
     Integrity(String),
+    /// Events came faster than they were read; the node ended the stream.
+    #[error("{missed} events were missed: they came faster than they were read; read the state again")]
+    EventsMissed {
+        /// How many.
+        missed: u64,
+    },
     /// The node's answer cannot be read.
     #[error("the node's answer cannot be read: {0}; are node and client of the same version?")]
     Answer(String),
@@ -95,6 +101,7 @@ impl ClientError {
             Self::JobFailed { .. } => "job-failed",
             Self::JobUnfinished { .. } => "job-unfinished",
             Self::Integrity(_) => "client-integrity",
+            Self::EventsMissed { .. } => "client-events-missed",
             Self::Answer(_) => "client-answer-unreadable",
             Self::Configuration(_) => "client-configuration",
             Self::NoAccount => "client-no-account",

@@ -76,6 +76,18 @@ impl Client {
     }
 }
 
+/// An event, or the node's last word to a reader that was too slow.
+fn parse(data: &str) -> Result<StreamEvent, ClientError> {
+    #[derive(serde::Deserialize)]
+    struct Lagged {
+        missed: u64,
+    }
+    serde_json::from_str(data).map_err(|error| match serde_json::from_str(data) {
+        Ok(Lagged { missed }) => ClientError::EventsMissed { missed },
+        Err(_) => ClientError::Answer(error.to_string()),
+    })
+}
+
 struct Reading {
     client: Client,
     response: reqwest::Response,
@@ -90,9 +102,7 @@ impl Reading {
         }
         let item = loop {
             match self.parser.next_event() {
-                Ok(Some(data)) => {
-                    break serde_json::from_str(&data).map_err(|error| ClientError::Answer(error.to_string()));
-                }
+                Ok(Some(data)) => break parse(&data),
                 Ok(None) => {}
                 Err(error) => break Err(error),
             }
@@ -168,6 +178,12 @@ mod tests {
             }
             assert_eq!(events, ["one", "two\nthree"], "chunks of {size}");
         }
+    }
+
+    #[test]
+    fn a_reader_that_was_too_slow_is_told_so() {
+        assert!(matches!(parse("{\"missed\":12}"), Err(ClientError::EventsMissed { missed: 12 })));
+        assert!(matches!(parse("{}"), Err(ClientError::Answer(_))));
     }
 
     #[test]

@@ -29,17 +29,17 @@ where
     Answer: Future<Output = Result<Page<Item>, ClientError>>,
 {
     let mut items = Vec::new();
-    let mut start_after = None;
+    let mut start_after: Option<String> = None;
     while items.len() < at_most {
         let limit = (at_most - items.len()).min(galen_types::api::PAGE_ITEMS_MAX);
-        let page = fetch(Paging { start_after: start_after.take(), limit: Some(limit) }).await?;
-        let empty = page.items.is_empty();
+        let page = fetch(Paging { start_after: start_after.clone(), limit: Some(limit) }).await?;
         items.extend(page.items);
-        match page.next {
-            // A page without items that still names a next one would be walked forever.
-            Some(next) if !empty => start_after = Some(next),
-            _ => break,
+        // A page may be empty and still have a next one, when nothing on it matched. One that names itself as the next
+        // would be walked forever.
+        if page.next.is_none() || page.next == start_after {
+            break;
         }
+        start_after = page.next;
     }
     items.truncate(at_most);
     Ok(items)
@@ -62,7 +62,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_empty_page_that_names_a_next_one_ends_the_walk() {
+    async fn an_empty_page_in_between_does_not_end_the_walk() {
+        let gap = async |paging: Paging| -> Result<_, ClientError> {
+            Ok(match paging.start_after {
+                None => Page { height: 1, items: vec![], next: Some("a".to_owned()) },
+                Some(_) => Page { height: 1, items: vec![7], next: None },
+            })
+        };
+        assert_eq!(collect_pages(100, gap).await.unwrap(), [7]);
+    }
+
+    #[tokio::test]
+    async fn a_page_that_names_itself_as_the_next_ends_the_walk() {
         let endless = async |_| -> Result<_, ClientError> {
             Ok(Page::<u8> { height: 1, items: vec![], next: Some("x".to_owned()) })
         };

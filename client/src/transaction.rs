@@ -16,6 +16,8 @@ use crate::transport::{Content, Failure, Outgoing, Signing};
 
 /// How long a request may take beyond the time that the node was given to wait.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// Longest time that a node can be told to wait, milliseconds.
+const WAIT_MS_MAX: u128 = 60_000;
 /// First pause before the same bytes are sent again; doubled each time.
 const RETRY_PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause before the same bytes are sent again.
@@ -248,7 +250,7 @@ pub(crate) fn applied(status: TransactionStatus) -> Result<TransactionStatus, Cl
 }
 
 fn wait_query(wait: Wait, patience: Duration) -> [(&'static str, Option<String>); 2] {
-    let timeout = patience.as_millis().to_string();
+    let timeout = patience.as_millis().clamp(1, WAIT_MS_MAX).to_string();
     [("wait", Some(wait.as_str().to_owned())), ("timeout_ms", (wait != Wait::Accepted).then_some(timeout))]
 }
 

@@ -78,10 +78,10 @@ async fn export(client: &Client, query: &AuditQuery, path: &Path, output: Output
             writeln!(writer, "{line}").map_err(failed)?;
             count += 1;
         }
-        match page.next {
-            Some(next) if !page.items.is_empty() => paging.start_after = Some(next),
-            _ => break,
+        if page.next.is_none() || page.next == paging.start_after {
+            break;
         }
+        paging.start_after = page.next;
     }
     writer.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
     output.note(&format!("{count} entries are in {}", path.display()));

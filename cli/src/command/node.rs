@@ -38,7 +38,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
 }
 
 async fn peers(client: &Client) -> Result<Vec<PeerStatus>, CliError> {
-    if client.account_name().is_none() { Ok(Vec::new()) } else { Ok(client.peers().await?.items) }
+    if client.account_name().is_none() { Ok(Vec::new()) } else { Ok(client.peers().await?) }
 }
 
 fn human(status: &Status) -> String {
