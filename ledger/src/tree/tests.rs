@@ -92,7 +92,10 @@ proptest! {
 
     /// Any history of writes and deletions gives the root that its content alone defines, and the rows of that content.
     #[test]
-    fn the_root_depends_on_the_content_alone(blocks in prop::collection::vec(block(), 1..8)) {
+    fn the_root_depends_on_the_content_alone(
+        blocks in prop::collection::vec(block(), 1..8),
+        kept in 0..150_usize,
+    ) {
         let mut tree = StoredTree::new();
         let mut content = BTreeMap::new();
         for block in blocks {
@@ -112,7 +115,12 @@ proptest! {
         let mut fresh = StoredTree::new();
         fresh.apply(&content.iter().map(|(key, value)| (*key, Some(*value))).collect());
         prop_assert_eq!(&fresh.rows, &tree.rows);
-        // Emptied again, nothing is left.
+        // Shrunk to a few keys, splits join to leaves.
+        let shrunk: BTreeMap<Hash, Hash> = content.iter().rev().take(kept).map(|(key, value)| (*key, *value)).collect();
+        let gone = content.keys().filter(|key| !shrunk.contains_key(*key)).map(|key| (*key, None)).collect();
+        fresh.apply(&gone);
+        prop_assert_eq!(fresh.levels.root(), reference_root(&shrunk));
+        // Emptied, nothing is left.
         tree.apply(&content.keys().map(|key| (*key, None)).collect());
         prop_assert!(tree.rows.is_empty());
         prop_assert_eq!(tree.levels.root(), Levels::new(BITS).root());
