@@ -93,9 +93,6 @@ pub enum Refusal {
     /// A context of a wrong size or of another node.
     #[error("the message's context is not one that its sender makes")]
     Context,
-    /// A vote or a request for one from a node without a vote.
-    #[error("node {0} has no vote")]
-    NoVote(RaftId),
     /// An order that only the leader of this term gives.
     #[error("node {0} is not the leader of this term")]
     NotLeader(RaftId),
@@ -153,7 +150,6 @@ impl Refusal {
             Self::CommitBeyondLog { .. } => "commit-beyond-log",
             Self::AcknowledgedBeyondLog { .. } => "acknowledged-beyond-log",
             Self::Context => "context",
-            Self::NoVote(_) => "no-vote",
             Self::NotLeader(_) => "not-leader",
             Self::NotLeading => "not-leading",
             Self::DiskBehind => "disk-behind",
@@ -178,7 +174,6 @@ impl Refusal {
                 | Self::DiskBehind
                 | Self::Stranger(_)
                 | Self::Retired(_)
-                | Self::NoVote(_)
                 | Self::NotLeader(_)
         )
     }
@@ -230,9 +225,7 @@ pub(crate) fn check(view: &View<'_>, authenticated: RaftId, bytes: bytes::Bytes)
                 return Err(Refusal::AcknowledgedBeyondLog { index: message.index, last: view.last });
             }
         }
-        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => voter(view, from)?,
         MessageType::MsgRequestVoteResponse | MessageType::MsgRequestPreVoteResponse => {
-            voter(view, from)?;
             vote_was_asked(view, &message)?;
         }
         MessageType::MsgTimeoutNow => {
@@ -369,11 +362,8 @@ fn entries(message: &Message) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Only a voter leads, and only one in a term.
+/// One node leads a term. Which one need not be known: a learner here may have become a voter since.
 fn leads(view: &View<'_>, message: &Message, from: RaftId) -> Result<(), Refusal> {
-    if !view.membership.is_voter(from) && !view.admitted {
-        return Err(Refusal::NoVote(from));
-    }
     match view.leader {
         Some(leader) if message.term == view.term && leader != from => {
             Err(Refusal::SecondLeader { claimed: from, leader })
@@ -388,10 +378,6 @@ fn follows(view: &View<'_>, message: &Message, from: RaftId) -> Result<(), Refus
         return Err(Refusal::NotLeader(from));
     }
     Ok(())
-}
-
-fn voter(view: &View<'_>, from: RaftId) -> Result<(), Refusal> {
-    if view.membership.is_voter(from) || view.admitted { Ok(()) } else { Err(Refusal::NoVote(from)) }
 }
 
 /// A granted vote counts only for a request that has been sent: raft asserts that its own log and vote are durable when

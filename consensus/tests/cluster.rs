@@ -26,7 +26,14 @@ fn groups_stay_safe_under_faults_and_recover_after_them() {
     assert!(failed.is_empty(), "{failed:#?}");
     // A harness in which nothing goes wrong proves nothing.
     assert!(seen.commits > 10_000 && seen.crashes > 1_000 && seen.elections > 500, "{seen:?}");
-    assert!(seen.torn > 10 && seen.restored > 20 && seen.overwritten > 20 && seen.removed_segments > 100, "{seen:?}");
+    assert!(
+        seen.torn > 10
+            && seen.restored > 20
+            && seen.overwritten > 20
+            && seen.removed_segments > 100
+            && seen.changes > 100,
+        "{seen:?}"
+    );
 }
 
 #[test]

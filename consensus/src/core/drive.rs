@@ -221,7 +221,8 @@ impl RaftCore {
             return Ok(());
         }
         let log = &self.raw.raft.raft_log;
-        let target = self.applied.min(log.committed).min(log.persisted);
+        // Not beyond what raft handed out: changes of the configuration take effect there.
+        let target = self.applied.min(self.emitted).min(log.committed).min(log.persisted);
         if target > log.applied {
             self.guarded(|raw| raw.advance_apply_to(target))?;
         }

@@ -24,7 +24,7 @@ use crate::logger::raft_logger;
 use crate::membership::Membership;
 use crate::storage::EntryStore;
 use crate::timeout::election_timeout;
-use crate::types::{HardState, MembershipAt, Persist, PersistToken, RaftId, SnapshotMeta};
+use crate::types::{Entry, EntryKind, HardState, MembershipAt, Persist, PersistToken, RaftId, SnapshotMeta};
 
 pub use change::MembershipChange;
 pub use config::{ConfigError, CoreConfig};
@@ -49,7 +49,7 @@ pub struct RaftCore {
     admitted: BTreeSet<RaftId>,
     /// The embedder's ledger holds everything up to here.
     applied: u64,
-    /// Handed out up to here.
+    /// Raft has handed out everything up to here.
     emitted: u64,
     ticks: u64,
     /// Election timers that ran out; each draws a new timeout.
@@ -101,6 +101,11 @@ impl RaftCore {
         if current.retired.contains(&config.id) {
             return Err(ConfigError::Retired(config.id));
         }
+        // A change of the configuration that the ledger has passed and the log has not noted: the crash came between the
+        // two. Raft must hand it out again.
+        let noted = memberships.back().map_or(0, |at| at.index);
+        let unseen = |entry: &&Entry| entry.kind == EntryKind::Membership && entry.index > noted;
+        let unseen_change = recovered.entries.iter().find(unseen).map_or(u64::MAX, |entry| entry.index);
         let hard_state = start_state(&snapshot, &recovered.entries, recovered.hard_state)?;
 
         let entries = recovered.entries.into_iter().map(drive::to_raft_entry).collect();
@@ -110,7 +115,7 @@ impl RaftCore {
             commit: hard_state.commit,
         };
         // Raft demands that what is applied is committed; where the ledger is ahead, the rest follows by `applied`.
-        let raft_applied = applied.min(hard_state.commit);
+        let raft_applied = applied.min(hard_state.commit).min(unseen_change.saturating_sub(1));
         let store = EntryStore::new(snapshot, entries, raft_hard_state, current.to_raft());
         let raw = RawNode::new(&config.to_raft(raft_applied), store, &raft_logger(config.id.0))
             .map_err(|error| ConfigError::Raft(error.to_string()))?;
@@ -221,11 +226,7 @@ impl RaftCore {
 }
 
 /// Checks the recovered log against itself and gives the state to start from.
-fn start_state(
-    snapshot: &SnapshotMeta,
-    entries: &[crate::types::Entry],
-    recovered: HardState,
-) -> Result<HardState, ConfigError> {
+fn start_state(snapshot: &SnapshotMeta, entries: &[Entry], recovered: HardState) -> Result<HardState, ConfigError> {
     let (mut index, mut term) = (snapshot.index, snapshot.term);
     for entry in entries {
         if entry.index != index + 1 || entry.term < term {

@@ -275,8 +275,8 @@ fn only_the_leader_leads() {
     let second = Refusal::SecondLeader { claimed: RaftId(3), leader: RaftId(1) };
     assert_eq!(group.refused(2, 3, &message(MessageType::MsgHeartbeat, 3, 2)), second);
     assert_eq!(group.refused(1, 3, &message(MessageType::MsgAppend, 3, 1)), second);
-    assert_eq!(group.refused(2, 4, &message(MessageType::MsgHeartbeat, 4, 2)), Refusal::NoVote(RaftId(4)));
-    assert_eq!(group.refused(2, 4, &message(MessageType::MsgRequestVote, 4, 2)), Refusal::NoVote(RaftId(4)));
+    let learner = Refusal::SecondLeader { claimed: RaftId(4), leader: RaftId(1) };
+    assert_eq!(group.refused(2, 4, &message(MessageType::MsgHeartbeat, 4, 2)), learner);
     assert_eq!(group.refused(2, 3, &message(MessageType::MsgTimeoutNow, 3, 2)), Refusal::NotLeader(RaftId(3)));
     let ahead = Message { term: 2, ..message(MessageType::MsgTimeoutNow, 3, 2) };
     assert_eq!(group.refused(2, 3, &ahead), Refusal::NotLeader(RaftId(3)));
