@@ -276,3 +276,12 @@ fn a_ledger_ahead_of_the_log_is_not_handed_entries_again_and_one_behind_is_refus
     let error = RaftCore::new(config, recovered, 49).err().unwrap();
     assert_eq!(error.code(), "consensus-ledger-behind");
 }
+
+/// The core and the log live on threads of their own.
+#[test]
+fn the_parts_may_move_to_other_threads() {
+    fn moves<T: Send + 'static>() {}
+    moves::<RaftCore>();
+    moves::<galen_consensus::Effects>();
+    moves::<galen_consensus::Log<galen_consensus::vfs::RealVfs>>();
+}
