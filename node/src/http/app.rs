@@ -20,6 +20,7 @@ use super::metrics::HttpMetrics;
 use super::query::Query;
 use super::refusal::Refusal;
 use super::route::Table;
+use super::server::Server;
 use super::services::{ChainService, ChainView, ServiceError, Services};
 use super::stream_places::StreamPlaces;
 use super::{openapi, routes};
@@ -51,7 +52,7 @@ impl App {
         services: Services,
         metrics: HttpMetrics,
         registry: Arc<Registry>,
-        secure: bool,
+        server: &Server,
         shutdown: CancellationToken,
     ) -> Result<Self, ServiceError> {
         let table = Table::new(routes::all());
@@ -60,7 +61,7 @@ impl App {
         Ok(Self {
             services,
             table,
-            gate: Gate::new(Timestamp::now()),
+            gate: Gate::new(server.bound()),
             metrics,
             registry,
             openapi: openapi.into(),
@@ -70,7 +71,7 @@ impl App {
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             streams: StreamPlaces::new(),
             shutdown,
-            secure,
+            secure: server.is_secure(),
             request_ids: RequestIds::new(),
         })
     }

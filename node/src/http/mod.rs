@@ -47,7 +47,7 @@ pub async fn serve(
     registry: Arc<Registry>,
     shutdown: CancellationToken,
 ) -> Result<(), ServiceError> {
-    let app = App::new(services, metrics, registry, server.is_secure(), shutdown.clone())?;
+    let app = App::new(services, metrics, registry, &server, shutdown.clone())?;
     tracing::info!(address = %server.address(), tls = server.is_secure(), "serving HTTP");
     server.run(Arc::new(app), shutdown).await;
     Ok(())

@@ -153,4 +153,31 @@ mod tests {
         assert!(gate.check_address(local).is_ok());
         assert!(gate.check_address("192.0.2.2".parse().unwrap()).is_ok());
     }
+
+    #[test]
+    fn an_account_that_asks_too_often_waits_and_others_do_not() {
+        let gate = Gate::new(Timestamp(0));
+        let key = galen_types::SecretKey::from_seed(&[7; 32]);
+        let hash = galen_types::Hash::ZERO;
+        let parts = SignedParts { genesis: &hash, method: "GET", path: "/v1/jobs", body: &hash };
+        let now = Timestamp(1_000_000);
+        let ask = |name: &str, count: u32| {
+            let mut nonce = [0; 16];
+            nonce[..4].copy_from_slice(&count.to_le_bytes());
+            let name: AccountName = name.parse().unwrap();
+            let account = Account {
+                name: name.clone(),
+                key: key.public_key(),
+                encryption_key: galen_types::member::EncryptionKey([1; 32]),
+                roles: Vec::new(),
+                standing: Standing::Active,
+            };
+            let signature = RequestSignature::sign(&parts, name, now, nonce, &key);
+            gate.prove(Claim { signature, account, active: true }, &parts, now).map_err(|refusal| refusal.code())
+        };
+        // A check takes far less than the 5 ms in which a token comes back.
+        let refused = (0..20 * ACCOUNT_BURST).find_map(|count| ask("alice@harlem", count).err());
+        assert_eq!(refused, Some("too-many-requests"));
+        assert!(ask("bob@harlem", 0).is_ok());
+    }
 }

@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use galen_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -79,6 +80,7 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
     slots: Arc<Slots>,
+    bound: Timestamp,
 }
 
 impl Server {
@@ -98,12 +100,17 @@ impl Server {
         let error = |cause| HttpError::Listen { address: settings.listen, cause };
         let listener = TcpListener::bind(settings.listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        Ok(Self { listener, address, tls, slots: Slots::new(limits) })
+        Ok(Self { listener, address, tls, slots: Slots::new(limits), bound: Timestamp::now() })
     }
 
     /// Where it listens; tells the port where the settings said 0.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// When the port was taken: nobody talked to this process before.
+    pub(super) fn bound(&self) -> Timestamp {
+        self.bound
     }
 
     /// Whether it speaks TLS.
