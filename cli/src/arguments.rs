@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use galen_types::AccountName;
 
-use crate::command::{access, account, audit, block, compute, context, contract, data, genesis, key, member, node, tx};
+use crate::command::{
+    access, account, audit, block, compute, context, contract, data, genesis, key, ledger, member, node, tx,
+};
 
 /// Share medical data over a chain of institutions: files stay where they were made, every use is decided by rules and
 /// recorded.
@@ -91,6 +93,9 @@ pub(crate) enum Command {
     /// Single transactions
     #[command(subcommand)]
     Tx(tx::Command),
+    /// A node's stored chain, offline
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Print a completion script for a shell
     Completions {
         /// Which shell

@@ -10,6 +10,7 @@ pub(crate) mod contract;
 pub(crate) mod data;
 pub(crate) mod genesis;
 pub(crate) mod key;
+pub(crate) mod ledger;
 pub(crate) mod member;
 pub(crate) mod node;
 pub(crate) mod tx;
@@ -41,6 +42,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         Command::Compute(command) => compute::run(command, global, output).await,
         Command::Audit(arguments) => audit::run(arguments, global, output).await,
         Command::Block(command) => block::run(command, global, output).await,
+        Command::Ledger(command) => ledger::run(command, output),
         Command::Tx(command) => tx::run(command, global, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
