@@ -72,7 +72,7 @@ impl FileStore {
         &self,
         ciphertext: &Hash,
         key: &FileKey,
-    ) -> Result<DecryptingReader<impl AsyncRead + Send + Unpin + 'static>, StoreError> {
+    ) -> Result<DecryptingReader<impl AsyncRead + Send + Unpin + 'static + use<>>, StoreError> {
         Ok(DecryptingReader::new(self.get(ciphertext).await?.into_async_read(), key.clone()))
     }
 
@@ -85,7 +85,7 @@ impl FileStore {
         &self,
         ciphertext: &Hash,
         key: &FileKey,
-    ) -> Result<DecryptingRead<impl io::Read + Send + 'static>, StoreError> {
+    ) -> Result<DecryptingRead<impl io::Read + Send + 'static + use<>>, StoreError> {
         let reader = self.get(ciphertext).await?.into_async_read();
         Ok(DecryptingRead::new(SyncIoBridge::new(reader), key.clone()))
     }

@@ -1,4 +1,17 @@
-//! The running Galen node: wiring around the chain, its HTTP face and its telemetry.
+//! The running Galen node: threads and channels around the chain, its HTTP face, files, compute jobs, configuration and
+//! telemetry. Wiring only: what is decided is decided in the crates that it wires.
+//!
+//! - [`runtime`]: which thread does what, and the queues between them.
+//! - [`http`]: the face under `/v1`.
+//! - [`files`], [`jobs`]: off-chain files and compute jobs.
+//! - [`config`], [`home`], [`operate`]: what an operator writes, keeps and does.
+//! - [`telemetry`]: logs.
 
+pub mod config;
+pub mod files;
+pub mod home;
 pub mod http;
+pub mod jobs;
+pub mod operate;
+pub mod runtime;
 pub mod telemetry;
