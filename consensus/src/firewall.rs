@@ -125,6 +125,12 @@ pub enum Refusal {
     /// The node is replacing its log by a snapshot. Honest.
     #[error("the node is restoring a snapshot")]
     Restoring,
+    /// The embedder does not accept an entry's data.
+    #[error("the entry at index {0} is not acceptable to this node")]
+    Unacceptable(u64),
+    /// A leader whose entries were not acceptable says that it still leads.
+    #[error("the last entries of node {0} were not acceptable to this node")]
+    Distrusted(RaftId),
 }
 
 impl Refusal {
@@ -159,6 +165,8 @@ impl Refusal {
             Self::VoteNotAsked => "vote-not-asked",
             Self::TooManyReads => "too-many-reads",
             Self::Restoring => "restoring",
+            Self::Unacceptable(_) => "unacceptable",
+            Self::Distrusted(_) => "distrusted",
         }
     }
 
@@ -175,6 +183,8 @@ impl Refusal {
                 | Self::Stranger(_)
                 | Self::Retired(_)
                 | Self::NotLeader(_)
+                | Self::Unacceptable(_)
+                | Self::Distrusted(_)
         )
     }
 }

@@ -66,6 +66,25 @@ fn a_leader_replicates_while_it_writes_and_a_follower_does_not_promise_before_it
 }
 
 #[test]
+fn a_leader_whose_entry_a_majority_refuses_is_replaced_and_the_entry_never_commits() {
+    let mut cluster = calm(3);
+    let leader = cluster.leader().unwrap();
+    let refused = Bytes::from_static(b"from the future");
+    cluster.unacceptable = Some(refused.clone());
+    cluster.core(leader).propose(refused).unwrap();
+    let stuck = cluster.status(leader).last;
+    cluster.until(400, |cluster| cluster.leader().is_some_and(|now| now != leader));
+    cluster.until(2000, |cluster| {
+        let now = cluster.leader();
+        now.is_some_and(|now| now != leader && cluster.status(now).commit >= stuck)
+    });
+    let refusals = (1..=3).filter(|id| *id != leader).map(|id| cluster.status(id).refusals);
+    assert!(refusals.into_iter().all(|codes| codes.contains_key("unacceptable")), "both had refused it");
+    cluster.heal_and_check().unwrap();
+    assert!(cluster.nodes.iter().all(|node| node.ledger == cluster.nodes[0].ledger));
+}
+
+#[test]
 fn leadership_is_handed_over() {
     let mut cluster = calm(3);
     let (leader, next) = (cluster.leader().unwrap(), follower(&cluster));

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use raft::StateRole;
-use raft::eraftpb::{Entry, Message, MessageType};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 
-use super::{MessageError, ProposeError, RaftCore, ReadIndexError, Role, Stopped, TransferError};
+use super::{Distrust, MessageError, ProposeError, RaftCore, ReadIndexError, Role, Stopped, TransferError};
 use crate::firewall::{self, Refusal};
 use crate::limits::{PERSISTS_PENDING_MAX, READ_CONTEXT_BYTES_MAX, READS_PENDING_MAX};
 use crate::types::RaftId;
@@ -15,6 +15,21 @@ impl RaftCore {
     /// # Errors
     /// When the firewall refuses it (nothing has changed then), or the core has stopped.
     pub fn message(&mut self, from: RaftId, bytes: Bytes) -> Result<(), MessageError> {
+        self.message_with(from, bytes, |_| true)
+    }
+
+    /// A frame from a peer, as [`message`](Self::message), with the embedder's judgement on the data of each entry in it.
+    /// A frame with an entry that is not acceptable is not acknowledged, and for a while its sender's heartbeats are
+    /// not either: a leader that a majority refuses in this way is replaced, instead of leading without a commit.
+    ///
+    /// # Errors
+    /// As [`message`](Self::message); [`Refusal::Unacceptable`] by the embedder's judgement.
+    pub fn message_with(
+        &mut self,
+        from: RaftId,
+        bytes: Bytes,
+        acceptable: impl Fn(&[u8]) -> bool,
+    ) -> Result<(), MessageError> {
         self.running()?;
         if self.restoring.is_some() {
             return Err(self.refuse(Refusal::Restoring));
@@ -40,12 +55,44 @@ impl RaftCore {
                 return Err(self.refuse(refusal));
             }
         };
+        if let Err(refusal) = self.judge(from, &message, acceptable) {
+            return Err(self.refuse(refusal));
+        }
         self.heard.insert(from, self.ticks);
         if message.msg_type == MessageType::MsgSnapshot {
             self.offered(message)?;
         } else {
             self.step(message)?;
         }
+        Ok(())
+    }
+
+    /// Asks the embedder about the entries of an append, and holds what else their sender says as long as it stands by
+    /// unacceptable ones.
+    fn judge(&mut self, from: RaftId, message: &Message, acceptable: impl Fn(&[u8]) -> bool) -> Result<(), Refusal> {
+        let leads =
+            matches!(message.msg_type, MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot);
+        if !leads {
+            return Ok(());
+        }
+        let refused = message.entries.iter().find(|entry| {
+            entry.entry_type == EntryType::EntryNormal && !entry.data.is_empty() && !acceptable(&entry.data)
+        });
+        if let Some(entry) = refused {
+            // Every follower's election timer runs out within this.
+            let until = self.ticks + 3 * self.config.election_tick as u64;
+            self.distrust = Some(Distrust { leader: from, term: message.term, until });
+            tracing::warn!(node = self.config.id.0, leader = from.0, index = entry.index, "an entry is not acceptable");
+            return Err(Refusal::Unacceptable(entry.index));
+        }
+        let Some(distrust) = self.distrust.filter(|distrust| (distrust.leader, distrust.term) == (from, message.term))
+        else {
+            return Ok(());
+        };
+        if message.entries.is_empty() && self.ticks < distrust.until {
+            return Err(Refusal::Distrusted(from));
+        }
+        self.distrust = None;
         Ok(())
     }
 

@@ -70,8 +70,19 @@ pub struct RaftCore {
     /// Since when each follower waits on a snapshot, in ticks.
     snapshot_since: BTreeMap<RaftId, u64>,
     refusals: BTreeMap<&'static str, u64>,
+    /// The leader whose entries the embedder refused last.
+    distrust: Option<Distrust>,
     out: Effects,
     stopped: Option<String>,
+}
+
+/// A leader that sent an entry which the embedder refuses.
+#[derive(Debug, Clone, Copy)]
+struct Distrust {
+    leader: RaftId,
+    term: u64,
+    /// The tick from which its heartbeats are answered again, so that it sends its entries again.
+    until: u64,
 }
 
 impl RaftCore {
@@ -140,6 +151,7 @@ impl RaftCore {
             heard: BTreeMap::new(),
             snapshot_since: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            distrust: None,
             out: Effects::default(),
             stopped: None,
         };

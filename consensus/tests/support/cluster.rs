@@ -143,6 +143,8 @@ pub(crate) struct Cluster {
     pub(crate) pulls: bool,
     /// Confirmed reads: (node, index, context).
     pub(crate) reads: Vec<(RaftId, u64, Vec<u8>)>,
+    /// What no node accepts from another.
+    pub(crate) unacceptable: Option<Bytes>,
 }
 
 type Outcome = Result<(), String>;
@@ -167,6 +169,7 @@ impl Cluster {
             proposals: 0,
             pulls: true,
             reads: Vec::new(),
+            unacceptable: None,
         };
         for id in 1..=world.voters + world.learners {
             cluster.nodes.push(Node {
@@ -529,7 +532,8 @@ impl Cluster {
                 }
                 let position = to.0 as usize - 1;
                 let Some(core) = self.nodes.get_mut(position).and_then(|node| node.core.as_mut()) else { continue };
-                match core.message(from, bytes) {
+                let unacceptable = self.unacceptable.as_deref();
+                match core.message_with(from, bytes, |data| unacceptable != Some(data)) {
                     Err(MessageError::Refused(refusal)) if refusal.is_suspicious() => {
                         return Err(format!("node {to} suspects {from}: {refusal}"));
                     }
