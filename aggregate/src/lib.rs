@@ -18,6 +18,7 @@
 
 pub mod combine;
 pub mod disclosure;
+pub mod document;
 pub mod double_double;
 pub mod inspect;
 pub mod moments;
@@ -29,6 +30,7 @@ pub mod table;
 
 pub use combine::{CombineRefusal, combine};
 pub use disclosure::Refusal;
+pub use document::ResultDocument;
 pub use inspect::{TableShape, inspect_csv};
 pub use request::{RequestError, SummaryRequest};
 pub use result::{ColumnResult, GroupResult, RefusedSite, ResultTable};

@@ -5,7 +5,7 @@ mod show;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use galen_aggregate::ResultTable;
+use galen_aggregate::{ResultDocument, ResultTable};
 use galen_client::{Client, JobFilter, JobResult, collect_pages};
 use galen_types::job::{JobSpecification, JobState};
 use galen_types::vocabulary::{DataUse, Filter, Purpose, Statistic};
@@ -139,8 +139,9 @@ async fn run_job(client: &Client, run: Run, output: Output) -> Result<(), CliErr
 }
 
 fn print(result: JobResult, plot_file: Option<&Path>, output: Output) -> Result<(), CliError> {
-    let table: ResultTable = ResultTable::from_json(&result.document)
+    let document = ResultDocument::from_json(&result.document)
         .map_err(|error| CliError::failed(format!("the result document cannot be read: {error}")))?;
+    let table = document.table;
     if let Some(path) = plot_file {
         let svg = plot::means(&table)
             .ok_or_else(|| CliError::failed("there is no mean to draw").or_hint("ask for it with --stat mean"))?;

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
-use galen_aggregate::{CombineRefusal, SiteSummary, SummaryRequest, combine};
+use galen_aggregate::{CombineRefusal, ResultDocument, SiteSummary, SummaryRequest, combine};
 use galen_contracts::query::{get_job, get_parameters};
 use galen_contracts::{Failure, job_site_permitted};
 use galen_types::api::Finality;
@@ -16,9 +16,8 @@ use galen_types::{Call, DatasetName, JobId, Outcome, Slug};
 
 use super::Jobs;
 use super::asking::SiteOutcomeGiven;
-use super::document::{ResultDocument, digest_of};
 use super::protocol::Opening;
-use super::results::RESULT_BYTES_MAX;
+use super::results::{RESULT_BYTES_MAX, digest_of};
 use super::site::request_of;
 use crate::files::error::{disk_failed, state_unusable};
 use crate::files::reading::{block_time, blocking, read};

@@ -3,7 +3,7 @@
 //! - [`openings`]: filters, kept at the submitter's node.
 //! - [`site`], [`answers`]: this node answering for its own member's datasets.
 //! - [`aggregation`], [`asking`], [`combination`]: the aggregator's work.
-//! - [`document`], [`results`], [`reading_results`]: the result, and giving it out.
+//! - [`results`], [`reading_results`]: the result document, and giving it out.
 //! - [`protocol`]: what nodes send each other.
 //!
 //! On the disk, under `jobs/`: `openings/`, `answers/` (a site's replies) and `results/` (an aggregator's documents).
@@ -12,7 +12,6 @@ mod aggregation;
 mod answers;
 mod asking;
 mod combination;
-mod document;
 mod error;
 mod openings;
 mod protocol;
@@ -45,7 +44,6 @@ use crate::home::NodeHome;
 use crate::http::services::{JobResult, JobService, ServiceError};
 use crate::runtime::{Chain, NodeSigner, kinds};
 
-pub use document::{ResultDocument, digest_of};
 pub use error::JobsError;
 
 /// How often what ended jobs left behind is deleted.

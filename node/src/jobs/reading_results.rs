@@ -10,8 +10,8 @@ use galen_types::job::Job;
 use galen_types::{AccountName, Call, Encoding, Hash, JobId, NodeName, TransactionId};
 
 use super::Jobs;
-use super::document::digest_of;
 use super::protocol::{REQUEST_BYTES_MAX, ResultRequest};
+use super::results::digest_of;
 use crate::files::error::{disk_failed, refusal, state_unusable};
 use crate::files::reading::{blocking, certified_call, read, wait_certified};
 use crate::http::services::{ChainView, ErrorKind, JobResult, ServiceError};

@@ -4,14 +4,19 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use galen_types::hash::Context;
 use galen_types::{Hash, JobId};
 
-use super::document::digest_of;
 use super::error::JobsError;
 use crate::files::documents::Documents;
 
 /// Most bytes of a result document: what the network carries in one answer.
 pub(crate) const RESULT_BYTES_MAX: usize = 8 << 20;
+
+/// The digest of a document's bytes, as the chain holds it.
+pub(crate) fn digest_of(document: &[u8]) -> Hash {
+    Hash::of(Context::JobResult, document)
+}
 
 /// The documents.
 #[derive(Debug)]

@@ -1,11 +1,11 @@
 //! The result document of a job: what its digest on the chain is taken of.
 
-use galen_aggregate::ResultTable;
-use galen_types::hash::Context;
 use galen_types::job::{Job, JobSpecification};
-use galen_types::{Hash, JobId, VersionName};
+use galen_types::{JobId, VersionName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::result::ResultTable;
 
 /// A job's result: what was asked, over which versions, and the table. The same whichever aggregator combined it, so it
 /// holds no time and no node.
@@ -49,9 +49,4 @@ impl ResultDocument {
     pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
-}
-
-/// The digest of a document's bytes, as the chain holds it.
-pub fn digest_of(document: &[u8]) -> Hash {
-    Hash::of(Context::JobResult, document)
 }
