@@ -5,7 +5,7 @@
 //! - [`http`]: the face under `/v1`.
 //! - [`files`], [`jobs`]: off-chain files and compute jobs.
 //! - [`config`], [`home`], [`operate`]: what an operator writes, keeps and does.
-//! - [`telemetry`]: logs.
+//! - [`telemetry`]: what is logged, and how.
 
 pub mod config;
 pub mod files;

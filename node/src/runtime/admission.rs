@@ -14,11 +14,12 @@ use tokio::sync::{oneshot, watch};
 use super::execution::Progress;
 use super::fatal::Shutdown;
 use super::limits;
-use super::ordering::OrderingInput;
+use super::ordering::{OrderingInput, Submission};
+use super::relay::Relay;
 
 /// Why a transaction is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AdmissionRefusal {
+pub(super) enum AdmissionRefusal {
     /// Bytes that are no transaction.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
@@ -37,40 +38,40 @@ pub enum AdmissionRefusal {
 }
 
 /// Whom to tell.
-pub type AdmissionReply = oneshot::Sender<Result<TransactionId, AdmissionRefusal>>;
+pub(super) type AdmissionReply = oneshot::Sender<Result<TransactionId, AdmissionRefusal>>;
 
 /// A transaction that asks to be taken.
-pub struct Applicant {
+pub(super) struct Applicant {
     /// Its full signed bytes.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Whom to tell that it waits, or why not; nobody for those forwarded by peers.
-    pub reply: Option<AdmissionReply>,
+    pub(super) reply: Option<AdmissionReply>,
 }
 
 /// Everything the admission thread works with.
-pub struct Admission {
+pub(super) struct Admission {
     /// The ledger: registered keys and live ids.
-    pub ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     /// Signatures found valid, shared with execution.
-    pub verified: Arc<VerifiedCache>,
+    pub(super) verified: Arc<VerifiedCache>,
     /// The chain.
-    pub genesis: Hash,
+    pub(super) genesis: Hash,
     /// The rules' version.
-    pub rules_version: u32,
+    pub(super) rules_version: u32,
     /// How far the chain has come: block time.
-    pub progress: watch::Receiver<Progress>,
+    pub(super) progress: watch::Receiver<Progress>,
     /// Where sound transactions go.
-    pub target: Target,
+    pub(super) target: Target,
     /// Stops the node.
-    pub shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
 }
 
 /// Where sound transactions go.
-pub enum Target {
+pub(super) enum Target {
     /// The own ordering thread.
     Ordering(SyncSender<OrderingInput>),
     /// A voter, by way of the network: for nodes that do not order.
-    Relay(Box<dyn Fn(Vec<(TransactionId, Vec<u8>)>) -> bool + Send>),
+    Relay(Arc<Relay>),
 }
 
 /// A sound transaction, not yet judged by its signature.
@@ -82,7 +83,7 @@ struct Candidate {
 
 impl Admission {
     /// Runs until nobody can send any more or the node stops.
-    pub fn run(self, applicants: &Receiver<Applicant>) {
+    pub(super) fn run(self, applicants: &Receiver<Applicant>) {
         while let Ok(first) = applicants.recv() {
             if self.shutdown.is_stopping() {
                 return;
@@ -140,7 +141,7 @@ impl Admission {
                         answers.push((id, reply, receiver));
                         sender
                     });
-                    submitted.push((transaction, answer));
+                    submitted.push(Submission { transaction, reply: answer });
                 }
                 match ordering.try_send(OrderingInput::Submit(submitted)) {
                     Ok(()) => {}
@@ -168,7 +169,7 @@ impl Admission {
                     replies.push((decoded.id, reply));
                     transactions.push((decoded.id, decoded.bytes));
                 }
-                let sent = relay(transactions);
+                let sent = relay.send(transactions);
                 for (id, reply) in replies {
                     match (sent, reply) {
                         (true, Some(reply)) => {

@@ -5,9 +5,7 @@ use galen_contracts::{EventPosition, EventQuery, StateRead};
 use galen_ledger::{EventSpan, Ledger, LedgerError, Location};
 use galen_types::{BlockHeader, Certificate, Receipt, TransactionId};
 
-use crate::http::services::{
-    ChainView, ServiceError, StoredBlock, StoredTransaction, TransactionPlace,
-};
+use crate::http::services::{ChainView, ServiceError, StoredBlock, StoredTransaction, TransactionPlace};
 
 /// One moment of the ledger.
 pub struct LedgerChainView<'ledger> {

@@ -9,9 +9,9 @@ use galen_chain::executor::{Certification, Executed, FollowError};
 use galen_chain::sync::SyncAnswer;
 use galen_chain::{Executor, ExecutorError, OrderedBatch};
 use galen_p2p::{NetworkHandle, Topic};
-use galen_types::api::{BlockSummary, StreamEvent, TransactionStatus};
 use galen_types::api::Finality;
-use galen_types::{Certificate, Encoding, Hash, HeaderSignature, NodeName};
+use galen_types::api::{BlockSummary, StreamEvent, TransactionStatus};
+use galen_types::{Certificate, Encoding, Hash, HeaderSignature};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::fatal::Shutdown;
@@ -21,7 +21,7 @@ use super::ordering::OrderingInput;
 use super::receipts::Receipts;
 
 /// What the execution thread is told, beside ordered batches.
-pub enum ExecutionInput {
+pub(super) enum ExecutionInput {
     /// Something was ordered.
     Wake,
     /// A peer's header signature.
@@ -36,30 +36,25 @@ pub enum ExecutionInput {
 
 /// How others reach the execution thread.
 #[derive(Clone)]
-pub struct ExecutionHandle {
+pub(super) struct ExecutionHandle {
     inputs: SyncSender<ExecutionInput>,
 }
 
 impl ExecutionHandle {
     /// A handle and the thread's end of it.
-    pub fn new() -> (Self, Receiver<ExecutionInput>) {
+    pub(super) fn new() -> (Self, Receiver<ExecutionInput>) {
         let (inputs, receiver) = sync_channel(limits::EXECUTION_INPUTS_MAX);
         (Self { inputs }, receiver)
     }
 
     /// Tells it that a batch was ordered. A full queue wakes it as well.
-    pub fn wake(&self) {
+    pub(super) fn wake(&self) {
         let _ = self.inputs.try_send(ExecutionInput::Wake);
     }
 
     /// Gives it something from a peer; `false` when its queue is full and the thing was dropped.
-    pub fn offer(&self, input: ExecutionInput) -> bool {
+    pub(super) fn offer(&self, input: ExecutionInput) -> bool {
         !matches!(self.inputs.try_send(input), Err(TrySendError::Full(_)))
-    }
-
-    /// Gives it something from the node itself, waiting for room. Not from a task of the asynchronous runtime.
-    pub fn give(&self, input: ExecutionInput) {
-        let _ = self.inputs.send(input);
     }
 }
 
@@ -79,32 +74,30 @@ pub struct Progress {
 }
 
 /// Everything the execution thread works with.
-pub struct Execution {
+pub(super) struct Execution {
     /// The state machine.
-    pub executor: Executor,
-    /// This node.
-    pub node: NodeName,
+    pub(super) executor: Executor,
     /// Ordered batches; none on nodes that do not order.
-    pub ordered: Receiver<OrderedBatch>,
+    pub(super) ordered: Receiver<OrderedBatch>,
     /// To the ordering thread; none on nodes that do not order.
-    pub ordering: Option<SyncSender<OrderingInput>>,
+    pub(super) ordering: Option<SyncSender<OrderingInput>>,
     /// To peers.
-    pub network: NetworkHandle,
+    pub(super) network: NetworkHandle,
     /// Waiting clients.
-    pub receipts: Arc<Receipts>,
+    pub(super) receipts: Arc<Receipts>,
     /// How far the chain has come.
-    pub progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<Progress>,
     /// Readers of the event stream.
-    pub events: broadcast::Sender<Arc<StreamEvent>>,
+    pub(super) events: broadcast::Sender<Arc<StreamEvent>>,
     /// Stops the node.
-    pub shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
     /// Counts.
-    pub metrics: Arc<RuntimeMetrics>,
+    pub(super) metrics: Arc<RuntimeMetrics>,
 }
 
 impl Execution {
     /// Runs until the node stops.
-    pub fn run(mut self, inputs: &Receiver<ExecutionInput>) {
+    pub(super) fn run(mut self, inputs: &Receiver<ExecutionInput>) {
         if let Err(error) = self.turn(inputs) {
             self.shutdown.fail(error.code(), &error);
         }

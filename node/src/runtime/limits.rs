@@ -4,34 +4,34 @@ use std::time::Duration;
 
 /// Inputs that wait for the ordering thread. Full: frames from peers are dropped and counted (Raft sends again), clients
 /// are told to come back; the node's own threads wait.
-pub const ORDERING_INPUTS_MAX: usize = 8_192;
+pub(super) const ORDERING_INPUTS_MAX: usize = 8_192;
 
 /// Transactions that wait for admission (signature check). Full: clients are told to come back.
-pub const ADMISSION_MAX: usize = 16_384;
+pub(super) const ADMISSION_MAX: usize = 16_384;
 
 /// Transactions checked in one admission round.
-pub const ADMISSION_ROUND_MAX: usize = 1_024;
+pub(super) const ADMISSION_ROUND_MAX: usize = 1_024;
 
 /// Inputs that wait for the execution thread beside ordered batches. Full: gossip is dropped (and pulled later).
-pub const EXECUTION_INPUTS_MAX: usize = 4_096;
+pub(super) const EXECUTION_INPUTS_MAX: usize = 4_096;
 
 /// Events that a slow reader of the event stream may lag behind before it is cut off.
-pub const STREAM_EVENTS_MAX: usize = 4_096;
+pub(super) const STREAM_EVENTS_MAX: usize = 4_096;
 
 /// How long a peer may take to answer when this node catches up.
-pub const SYNC_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const SYNC_DEADLINE: Duration = Duration::from_secs(20);
 
 /// How often this node looks whether it lags, beside being told.
-pub const SYNC_PERIOD: Duration = Duration::from_millis(500);
+pub(super) const SYNC_PERIOD: Duration = Duration::from_millis(500);
 
 /// Heights that a voter may lag behind before it pulls blocks beside ordering.
-pub const SYNC_LAG_VOTER: u64 = 64;
+pub(super) const SYNC_LAG_VOTER: u64 = 64;
 
 /// Inputs handled by the ordering thread before it looks at what they led to.
-pub const ORDERING_ROUND_MAX: usize = 512;
+pub(super) const ORDERING_ROUND_MAX: usize = 512;
 
 /// Bytes of entries that the ordering log keeps in memory before it is cut, whatever their number.
-pub const LOG_KEPT_BYTES: usize = 64 << 20;
+pub(super) const LOG_KEPT_BYTES: usize = 64 << 20;
 
 /// How often clients that gave up waiting are forgotten.
-pub const RECEIPTS_SWEEP: Duration = Duration::from_secs(10);
+pub(super) const RECEIPTS_SWEEP: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use super::metrics::RuntimeMetrics;
 use super::ordering::OrderingInput;
 
 /// Runs until the ordering thread drops its end, or a write fails.
-pub fn run(
+pub(super) fn run(
     mut log: Log<RealVfs>,
     writes: &Receiver<Vec<Persist>>,
     ordering: &SyncSender<OrderingInput>,

@@ -6,40 +6,40 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 /// Counters, gauges and histograms of the runtime.
-pub struct RuntimeMetrics {
+pub(super) struct RuntimeMetrics {
     /// Blocks applied.
-    pub height: Gauge,
+    pub(super) height: Gauge,
     /// Certified height.
-    pub certified_height: Gauge,
+    pub(super) certified_height: Gauge,
     /// Recorded transactions.
-    pub transactions: Counter,
+    pub(super) transactions: Counter,
     /// Transactions left out of blocks.
-    pub transactions_void: Counter,
+    pub(super) transactions_void: Counter,
     /// Waiting transactions.
-    pub mempool_transactions: Gauge,
+    pub(super) mempool_transactions: Gauge,
     /// Seconds to execute and write a block.
-    pub block_execution_seconds: Histogram,
+    pub(super) block_execution_seconds: Histogram,
     /// Seconds to write and sync the ordering log once.
-    pub log_sync_seconds: Histogram,
+    pub(super) log_sync_seconds: Histogram,
     /// Raft term.
-    pub ordering_term: Gauge,
+    pub(super) ordering_term: Gauge,
     /// 1 on the leader.
-    pub is_leader: Gauge,
+    pub(super) is_leader: Gauge,
     /// Frames from peers refused by the firewall.
-    pub frames_refused: Counter,
+    pub(super) frames_refused: Counter,
     /// Frames to peers dropped.
-    pub frames_dropped: Counter,
+    pub(super) frames_dropped: Counter,
     /// Blocks applied by pulling.
-    pub blocks_pulled: Counter,
+    pub(super) blocks_pulled: Counter,
     /// Header signatures kept as evidence or refused.
-    pub signatures_refused: Counter,
+    pub(super) signatures_refused: Counter,
     /// Connected peers.
-    pub peers: Gauge,
+    pub(super) peers: Gauge,
 }
 
 impl RuntimeMetrics {
     /// Makes and registers them.
-    pub fn register(registry: &mut Registry) -> Self {
+    pub(super) fn register(registry: &mut Registry) -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.000_25, 2.0, 16));
         let metrics = Self {
             height: Gauge::default(),
@@ -73,7 +73,11 @@ impl RuntimeMetrics {
             registry.register(name, help, gauge.clone());
         }
         let counters = [
-            ("galen_chain_transactions", "Transactions recorded in blocks, refused ones included", &metrics.transactions),
+            (
+                "galen_chain_transactions",
+                "Transactions recorded in blocks, refused ones included",
+                &metrics.transactions,
+            ),
             (
                 "galen_chain_transactions_void",
                 "Transactions left out of blocks: duplicate, expired, unknown signer, bad signature",

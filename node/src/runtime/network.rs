@@ -27,32 +27,32 @@ const SIGNATURE_BYTES_MAX: usize = 512;
 const TRANSACTIONS_FRAME_BYTES_MAX: usize = galen_p2p::limits::TRANSACTIONS_FRAME_BYTES_MAX;
 
 /// Everything the network task works with.
-pub struct Dispatch {
+pub(super) struct Dispatch {
     /// The network.
-    pub network: NetworkHandle,
+    pub(super) network: NetworkHandle,
     /// Voters' numbers in ordering.
-    pub voters: HashMap<NodeName, RaftId>,
+    pub(super) voters: HashMap<NodeName, RaftId>,
     /// To the ordering thread; none on nodes that do not order.
-    pub ordering: Option<SyncSender<OrderingInput>>,
+    pub(super) ordering: Option<SyncSender<OrderingInput>>,
     /// To the admission thread.
-    pub applicants: SyncSender<Applicant>,
+    pub(super) applicants: SyncSender<Applicant>,
     /// To the execution thread.
-    pub execution: ExecutionHandle,
+    pub(super) execution: ExecutionHandle,
     /// The chain's store.
-    pub ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     /// Stored files.
-    pub files: Arc<Files>,
+    pub(super) files: Arc<Files>,
     /// Compute jobs.
-    pub jobs: Arc<Jobs>,
+    pub(super) jobs: Arc<Jobs>,
     /// Stops the node.
-    pub shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
     /// Counts.
-    pub metrics: Arc<RuntimeMetrics>,
+    pub(super) metrics: Arc<RuntimeMetrics>,
 }
 
 impl Dispatch {
     /// Runs until the network or the node stops.
-    pub async fn run(self, mut events: NetworkEvents) {
+    pub(super) async fn run(self, mut events: NetworkEvents) {
         loop {
             let event = tokio::select! {
                 () = self.shutdown.stopping() => return,

@@ -20,8 +20,16 @@ use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::receipts::Receipts;
 
+/// A transaction whose signature was checked, and whom to tell whether it waits.
+pub(super) struct Submission {
+    /// The transaction.
+    pub(super) transaction: VerifiedTransaction,
+    /// Whom to tell; nobody for those of peers.
+    pub(super) reply: Option<oneshot::Sender<Result<(), MempoolRefusal>>>,
+}
+
 /// What the ordering thread is told.
-pub enum OrderingInput {
+pub(super) enum OrderingInput {
     /// A frame from an authenticated voter.
     Frame {
         /// Who sent it.
@@ -29,8 +37,8 @@ pub enum OrderingInput {
         /// The frame.
         bytes: Bytes,
     },
-    /// Transactions whose signatures were checked, each with whom to tell that it waits.
-    Submit(Vec<(VerifiedTransaction, Option<oneshot::Sender<Result<(), MempoolRefusal>>>)>),
+    /// Transactions whose signatures were checked.
+    Submit(Vec<Submission>),
     /// The log is on disk up to the token.
     Persisted(PersistToken),
     /// The log cannot be written.
@@ -50,64 +58,62 @@ pub enum OrderingInput {
     SnapshotReached(u64),
     /// The block of a snapshot offer is not on the chain.
     SnapshotRefused,
-    /// A frame to a peer was lost.
-    Unreachable(RaftId),
 }
 
 /// Who leads, as the rest of the node sees it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Leadership {
+pub(super) struct Leadership {
     /// The leader, as far as known.
-    pub leader: Option<NodeName>,
+    pub(super) leader: Option<NodeName>,
     /// Whether it is this node.
-    pub is_self: bool,
+    pub(super) is_self: bool,
     /// The term.
-    pub term: u64,
+    pub(super) term: u64,
 }
 
 /// A snapshot offer that waits for its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SnapshotGoal {
+pub(super) struct SnapshotGoal {
     /// Index of its entry in the ordering log.
-    pub index: u64,
+    pub(super) index: u64,
     /// The block's height.
-    pub height: u64,
+    pub(super) height: u64,
     /// The block's hash.
-    pub header: Hash,
+    pub(super) header: Hash,
 }
 
 /// Everything the ordering thread works with.
-pub struct Ordering {
+pub(super) struct Ordering {
     /// The state machine.
-    pub orderer: Orderer,
+    pub(super) orderer: Orderer,
     /// Voters' names.
-    pub nodes: HashMap<RaftId, NodeName>,
+    pub(super) nodes: HashMap<RaftId, NodeName>,
     /// To peers.
-    pub network: NetworkHandle,
+    pub(super) network: NetworkHandle,
     /// To the log writer. Unbounded, but the core hands out only a bounded number of unfinished writes.
-    pub writes: Sender<Vec<Persist>>,
+    pub(super) writes: Sender<Vec<Persist>>,
     /// To the execution thread. Unbounded, but entries are slices of the log's own memory, which is bounded, and a
     /// leader stops proposing when execution lags.
-    pub ordered: Sender<OrderedBatch>,
+    pub(super) ordered: Sender<OrderedBatch>,
     /// Tells the execution thread that something was put there.
-    pub execution: super::execution::ExecutionHandle,
+    pub(super) execution: super::execution::ExecutionHandle,
     /// Who leads.
-    pub leadership: watch::Sender<Leadership>,
+    pub(super) leadership: watch::Sender<Leadership>,
     /// The snapshot offer that waits for its block.
-    pub snapshot_goal: watch::Sender<Option<SnapshotGoal>>,
+    pub(super) snapshot_goal: watch::Sender<Option<SnapshotGoal>>,
     /// Waiting clients, to be told when a transaction expires.
-    pub receipts: Arc<Receipts>,
+    pub(super) receipts: Arc<Receipts>,
     /// Stops the node.
-    pub shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
     /// Counts.
-    pub metrics: Arc<RuntimeMetrics>,
+    pub(super) metrics: Arc<RuntimeMetrics>,
     /// Length of a tick.
-    pub tick: Duration,
+    pub(super) tick: Duration,
 }
 
 impl Ordering {
     /// Runs until the node stops.
-    pub fn run(mut self, inputs: &Receiver<OrderingInput>) {
+    pub(super) fn run(mut self, inputs: &Receiver<OrderingInput>) {
         if let Err(stopped) = self.turn(inputs)
             && !self.shutdown.is_stopping()
         {
@@ -147,14 +153,14 @@ impl Ordering {
         match input {
             OrderingInput::Frame { from, bytes } => match self.orderer.message(from, bytes) {
                 Err(MessageError::Stopped(stopped)) => return Err(stopped),
-                Err(refused) => {
+                Err(MessageError::Refused(refused)) => {
                     tracing::debug!(peer = from.0, code = refused.code(), %refused, "frame refused");
                     self.metrics.frames_refused.inc();
                 }
                 Ok(()) => {}
             },
             OrderingInput::Submit(transactions) => {
-                for (transaction, reply) in transactions {
+                for Submission { transaction, reply } in transactions {
                     let outcome = self.orderer.submit(transaction).map(|_| ());
                     if let Some(reply) = reply {
                         // The client may have gone; its transaction stays.
@@ -172,7 +178,6 @@ impl Ordering {
             }
             OrderingInput::SnapshotReached(index) => self.orderer.accept_snapshot(index)?,
             OrderingInput::SnapshotRefused => self.orderer.reject_snapshot(),
-            OrderingInput::Unreachable(peer) => self.orderer.report_unreachable(peer)?,
         }
         Ok(())
     }
@@ -205,7 +210,11 @@ impl Ordering {
         }
         if let Some(role) = effects.role {
             let leader = self.orderer.leader().cloned();
-            tracing::info!(leader = leader.as_ref().map(tracing::field::display), term = role.term, "who leads changed");
+            tracing::info!(
+                leader = leader.as_ref().map(tracing::field::display),
+                term = role.term,
+                "who leads changed"
+            );
             let is_self = role.role == Role::Leader;
             self.leadership.send_replace(Leadership { leader, is_self, term: role.term });
         }

@@ -14,7 +14,7 @@ use super::limits::RECEIPTS_SWEEP;
 
 /// What a waiting client is told.
 #[derive(Debug, Clone)]
-pub enum Settled {
+pub(super) enum Settled {
     /// It is in this block, at this place.
     InBlock {
         /// The block.
@@ -30,13 +30,13 @@ pub enum Settled {
 
 /// All that wait.
 #[derive(Default)]
-pub struct Receipts {
+pub(super) struct Receipts {
     waiting: Mutex<HashMap<TransactionId, Vec<oneshot::Sender<Settled>>>>,
 }
 
 impl Receipts {
     /// Begins to wait; look at the ledger after this, or a block in between is missed.
-    pub fn wait(&self, id: TransactionId) -> oneshot::Receiver<Settled> {
+    pub(super) fn wait(&self, id: TransactionId) -> oneshot::Receiver<Settled> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let list = waiting.entry(id).or_default();
@@ -47,7 +47,7 @@ impl Receipts {
     }
 
     /// A block was applied.
-    pub fn block(&self, block: &Arc<ExecutedBlock>) {
+    pub(super) fn block(&self, block: &Arc<ExecutedBlock>) {
         let mut told = Vec::new();
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +65,7 @@ impl Receipts {
     }
 
     /// Transactions were left out of a block.
-    pub fn void(&self, void: &[(TransactionId, Void)]) {
+    pub(super) fn void(&self, void: &[(TransactionId, Void)]) {
         for (id, reason) in void {
             // A duplicate is not told: its first receipt is what the client is to get, and it finds that itself.
             if !matches!(reason, Void::Rule(galen_contracts::VoidReason::Duplicate)) {
@@ -75,14 +75,14 @@ impl Receipts {
     }
 
     /// Transactions waited in the mempool until no block could take them.
-    pub fn expired(&self, ids: &[TransactionId]) {
+    pub(super) fn expired(&self, ids: &[TransactionId]) {
         for id in ids {
             self.tell(id, &Settled::Expired);
         }
     }
 
     /// Forgets those that gave up.
-    pub fn sweep(&self) {
+    pub(super) fn sweep(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|_, list| {
             list.retain(|sender| !sender.is_closed());
@@ -99,7 +99,7 @@ impl Receipts {
 }
 
 /// Forgets clients that gave up, from time to time, until the node stops.
-pub async fn sweep(receipts: Arc<Receipts>, shutdown: Shutdown) {
+pub(super) async fn sweep(receipts: Arc<Receipts>, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.stopping() => return,

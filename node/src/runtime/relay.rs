@@ -23,7 +23,7 @@ struct Waiting {
 }
 
 /// Transactions on their way to a voter.
-pub struct Relay {
+pub(super) struct Relay {
     network: NetworkHandle,
     ledger: Arc<Ledger>,
     waiting: Mutex<HashMap<TransactionId, Waiting>>,
@@ -31,12 +31,12 @@ pub struct Relay {
 
 impl Relay {
     /// A relay over the network.
-    pub fn new(network: NetworkHandle, ledger: Arc<Ledger>) -> Self {
+    pub(super) fn new(network: NetworkHandle, ledger: Arc<Ledger>) -> Self {
         Self { network, ledger, waiting: Mutex::default() }
     }
 
     /// Sends transactions on and remembers them; `false` when too many wait or no voter is connected.
-    pub fn send(&self, transactions: Vec<(TransactionId, Vec<u8>)>) -> bool {
+    pub(super) fn send(&self, transactions: Vec<(TransactionId, Vec<u8>)>) -> bool {
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             if waiting.len() + transactions.len() > WAITING_MAX {
@@ -52,7 +52,7 @@ impl Relay {
     }
 
     /// Sends again what is not on the chain yet, until the node stops.
-    pub async fn run(self: Arc<Self>, shutdown: Shutdown) {
+    pub(super) async fn run(self: Arc<Self>, shutdown: Shutdown) {
         for turn in 1.. {
             tokio::select! {
                 () = shutdown.stopping() => return,

@@ -12,8 +12,7 @@ use galen_p2p::NetworkHandle;
 use galen_types::api::{ChainStatus, Finality, PeerStatus, StreamEvent, TransactionStatus};
 use galen_types::member::{EncryptionKey, NodeRole};
 use galen_types::{
-    Encoding, Genesis, Hash, NodeName, SignedTransaction, Timestamp, TransactionBody,
-    TransactionId, VoterSet,
+    Encoding, Genesis, Hash, NodeName, SignedTransaction, Timestamp, TransactionBody, TransactionId, VoterSet,
 };
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::timeout_at;
@@ -24,44 +23,42 @@ use super::execution::Progress;
 use super::fatal::Shutdown;
 use super::ordering::Leadership;
 use super::receipts::{Receipts, Settled};
-use crate::http::services::{
-    ChainService, ChainView, ErrorKind, HealthCheck, HealthService, ServiceError,
-};
+use crate::http::services::{ChainService, ChainView, ErrorKind, HealthCheck, HealthService, ServiceError};
 
 /// Everything that answers about the chain.
 pub struct Chain {
     /// The founding document.
-    pub genesis: Arc<Genesis>,
+    pub(crate) genesis: Arc<Genesis>,
     /// Its hash.
-    pub genesis_hash: Hash,
+    pub(crate) genesis_hash: Hash,
     /// This node.
-    pub node: NodeName,
+    pub(crate) node: NodeName,
     /// What it does.
-    pub role: NodeRole,
+    pub(crate) role: NodeRole,
     /// File keys are wrapped to it.
-    pub encryption_key: EncryptionKey,
+    pub(crate) encryption_key: EncryptionKey,
     /// Voters of the epoch.
-    pub voters: VoterSet,
+    pub(crate) voters: VoterSet,
     /// The chain's store.
-    pub ledger: Arc<Ledger>,
+    pub(crate) ledger: Arc<Ledger>,
     /// To the admission thread.
-    pub applicants: SyncSender<Applicant>,
+    pub(super) applicants: SyncSender<Applicant>,
     /// Waiting clients.
-    pub receipts: Arc<Receipts>,
+    pub(super) receipts: Arc<Receipts>,
     /// How far the chain has come.
-    pub progress: watch::Receiver<Progress>,
+    pub(crate) progress: watch::Receiver<Progress>,
     /// Who leads.
-    pub leadership: watch::Receiver<Leadership>,
+    pub(super) leadership: watch::Receiver<Leadership>,
     /// Readers of the event stream.
-    pub events: broadcast::Sender<Arc<StreamEvent>>,
+    pub(crate) events: broadcast::Sender<Arc<StreamEvent>>,
     /// To peers.
-    pub network: NetworkHandle,
+    pub(crate) network: NetworkHandle,
     /// Stops the node.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// The body of full signed bytes that are stored, so that they are well-formed.
-pub fn body_of(bytes: &[u8]) -> Option<TransactionBody> {
+pub(super) fn body_of(bytes: &[u8]) -> Option<TransactionBody> {
     let signed = SignedTransaction::decode(bytes, bytes.len()).ok()?;
     TransactionBody::decode(&signed.body, signed.body.len()).ok()
 }
@@ -200,8 +197,12 @@ fn unknown(id: &TransactionId) -> ServiceError {
 }
 
 fn refused_expired(id: &TransactionId) -> ServiceError {
-    ServiceError::new(ErrorKind::Gone, "transaction-expired", format!("transaction {id} found no block before it expired"))
-        .with_hint("no node ordered it in time; sign it again")
+    ServiceError::new(
+        ErrorKind::Gone,
+        "transaction-expired",
+        format!("transaction {id} found no block before it expired"),
+    )
+    .with_hint("no node ordered it in time; sign it again")
 }
 
 fn refused(refusal: &AdmissionRefusal) -> ServiceError {

@@ -245,11 +245,8 @@ impl Node {
         let http_metrics = HttpMetrics::new(&mut registry);
         let shutdown = Shutdown::default();
 
-        let options = LedgerOptions::new(
-            loaded.genesis_hash,
-            loaded.genesis.chain.clone(),
-            loaded.genesis.state_bucket_bits,
-        );
+        let options =
+            LedgerOptions::new(loaded.genesis_hash, loaded.genesis.chain.clone(), loaded.genesis.state_bucket_bits);
         let ledger = Arc::new(Ledger::open(&home.ledger(), &options)?);
         let verified = Arc::new(VerifiedCache::default());
         let executor = Executor::new(
@@ -332,7 +329,7 @@ impl Node {
             tasks.spawn(Arc::clone(&relay).run(shutdown.clone()));
             // Kept, so that those who watch do not take the end of a channel for news.
             tasks.spawn(hold(shutdown.clone(), leadership, snapshot_goal));
-            Target::Relay(Box::new(move |transactions| relay.send(transactions)))
+            Target::Relay(relay)
         };
         let admission = Admission {
             ledger: Arc::clone(&ledger),
@@ -346,7 +343,6 @@ impl Node {
         threads.push(thread("admission", move || admission.run(&applicants_receiver))?);
         let executing = Execution {
             executor,
-            node: node.clone(),
             ordered: ordered_receiver,
             ordering: ordering_inputs.clone(),
             network: network.clone(),
@@ -375,8 +371,7 @@ impl Node {
             shutdown: shutdown.clone(),
         });
         let signer = NodeSigner::new(node.clone(), loaded.keys.signing.clone(), Arc::clone(&chain));
-        let files =
-            Files::open(home, loaded.keys.clone(), Arc::clone(&chain), network.clone(), signer.clone()).await?;
+        let files = Files::open(home, loaded.keys.clone(), Arc::clone(&chain), network.clone(), signer.clone()).await?;
         let jobs = Jobs::open(home, Arc::clone(&chain), network.clone(), signer, Arc::clone(&files))?;
 
         let dispatch = Dispatch {
@@ -407,12 +402,7 @@ impl Node {
         if loaded.record.role == NodeRole::Aggregator {
             tasks.spawn(Arc::clone(&jobs).aggregate(shutdown.clone()));
         }
-        let services = Services {
-            chain: Arc::clone(&chain) as Arc<dyn ChainService>,
-            files,
-            jobs,
-            health: chain,
-        };
+        let services = Services { chain: Arc::clone(&chain) as Arc<dyn ChainService>, files, jobs, health: chain };
         tasks.spawn(serve(server, services, http_metrics, Arc::new(registry), shutdown.clone()));
         tracing::info!(%node, role = %loaded.record.role, height = tip.height, genesis = %loaded.genesis_hash, "started");
         Ok(Self { name: node, http_address, shutdown, network, execution, threads, tasks })
@@ -456,13 +446,7 @@ async fn hold<First, Second>(shutdown: Shutdown, _first: First, _second: Second)
     shutdown.stopping().await;
 }
 
-async fn serve(
-    server: Server,
-    services: Services,
-    metrics: HttpMetrics,
-    registry: Arc<Registry>,
-    shutdown: Shutdown,
-) {
+async fn serve(server: Server, services: Services, metrics: HttpMetrics, registry: Arc<Registry>, shutdown: Shutdown) {
     let served: Result<(), ServiceError> = http::serve(server, services, metrics, registry, shutdown.token()).await;
     if let Err(error) = served {
         shutdown.fail("http-failed", error);

@@ -20,28 +20,28 @@ use super::limits;
 use super::ordering::{OrderingInput, SnapshotGoal};
 
 /// Everything that catching up works with.
-pub struct Sync {
+pub(super) struct Sync {
     /// To peers.
-    pub network: NetworkHandle,
+    pub(super) network: NetworkHandle,
     /// To the execution thread.
-    pub execution: ExecutionHandle,
+    pub(super) execution: ExecutionHandle,
     /// To the ordering thread; none on nodes that do not order.
-    pub ordering: Option<SyncSender<OrderingInput>>,
+    pub(super) ordering: Option<SyncSender<OrderingInput>>,
     /// How far the chain has come.
-    pub progress: watch::Receiver<Progress>,
+    pub(super) progress: watch::Receiver<Progress>,
     /// The snapshot offer that waits for its block.
-    pub snapshot_goal: watch::Receiver<Option<SnapshotGoal>>,
+    pub(super) snapshot_goal: watch::Receiver<Option<SnapshotGoal>>,
     /// The chain.
-    pub ledger: Arc<Ledger>,
+    pub(super) ledger: Arc<Ledger>,
     /// What this node does.
-    pub role: NodeRole,
+    pub(super) role: NodeRole,
     /// Stops the node.
-    pub shutdown: Shutdown,
+    pub(super) shutdown: Shutdown,
 }
 
 impl Sync {
     /// Runs until the node stops.
-    pub async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         let mut turn = 0;
         let mut stalled = Stall::default();
         loop {
@@ -167,12 +167,13 @@ impl Stall {
 }
 
 /// Answers a peer that catches up.
-pub async fn answer(ledger: Arc<Ledger>, bytes: bytes::Bytes, reply: Responder) {
+pub(super) async fn answer(ledger: Arc<Ledger>, bytes: bytes::Bytes, reply: Responder) {
     let Ok(request) = SyncRequest::decode(&bytes, SYNC_REQUEST_BYTES_MAX) else {
         return reply.refuse(Refusal::new("malformed", "the request is no sync request"));
     };
     // Reading blocks from the disk must not hold up the tasks of the runtime.
-    let read = tokio::task::spawn_blocking(move || SyncAnswer::to_request(&request, &ledger).map(|answer| answer.encode()));
+    let read =
+        tokio::task::spawn_blocking(move || SyncAnswer::to_request(&request, &ledger).map(|answer| answer.encode()));
     match timeout(limits::SYNC_DEADLINE, read).await {
         Ok(Ok(Ok(answer))) => reply.answer(answer.into()),
         _ => reply.refuse(Refusal::new("unreadable", "the blocks cannot be read here now")),
