@@ -6,7 +6,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use galen_types::AccountName;
 
 use crate::command::{
-    access, account, audit, block, compute, context, contract, data, genesis, key, ledger, member, node, tx,
+    access, account, audit, bench, block, compute, context, contract, data, genesis, key, ledger, member, node,
+    testnet, tx,
 };
 
 /// Share medical data over a chain of institutions: files stay where they were made, every use is decided by rules and
@@ -55,6 +56,9 @@ pub(crate) struct Global {
 /// The nouns.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// A private testnet on this machine
+    #[command(subcommand)]
+    Testnet(testnet::Command),
     /// Which node and account commands speak for
     #[command(subcommand)]
     Context(context::Command),
@@ -64,7 +68,7 @@ pub(crate) enum Command {
     /// The founding document of a consortium
     #[command(subcommand)]
     Genesis(genesis::Command),
-    /// A running node
+    /// A node: prepare its home, check it, run it, ask it
     #[command(subcommand)]
     Node(node::Command),
     /// The member institutions and their votes
@@ -93,6 +97,8 @@ pub(crate) enum Command {
     /// Single transactions
     #[command(subcommand)]
     Tx(tx::Command),
+    /// Measure a testnet: throughput and latency, counted when the receipt is back
+    Bench(bench::Arguments),
     /// A node's stored chain, offline
     #[command(subcommand)]
     Ledger(ledger::Command),

@@ -1,7 +1,10 @@
 //! Errors as people and scripts see them: what happened, what to do next, and an exit code.
 
+use galen_bench::BenchError;
 use galen_client::ClientError;
 use galen_keys::KeyError;
+use galen_node::operate::{InitError, RunError};
+use galen_testnet::TestnetError;
 
 /// The exit codes that scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,18 @@ pub(crate) enum CliError {
     /// The keystore's word.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The testnet's word.
+    #[error(transparent)]
+    Testnet(#[from] TestnetError),
+    /// The load generator's word.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// A node's home cannot be made.
+    #[error(transparent)]
+    Init(#[from] InitError),
+    /// A node did not start, or a fault stopped it.
+    #[error(transparent)]
+    Run(#[from] RunError),
     /// The arguments do not make sense together, or what they need is not configured.
     #[error("{message}")]
     Usage { message: String, hint: Option<String> },
@@ -68,10 +83,15 @@ impl CliError {
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Client(error) => exit_of_client(error),
+            Self::Client(error)
+            | Self::Testnet(TestnetError::Client(error))
+            | Self::Bench(BenchError::Client(error) | BenchError::Testnet(TestnetError::Client(error))) => {
+                exit_of_client(error)
+            }
+            Self::Testnet(TestnetError::Plan(_)) | Self::Bench(BenchError::Options(_)) => Exit::Usage,
             Self::Usage { .. } => Exit::Usage,
             Self::ClosedPipe => Exit::Done,
-            Self::Key(_) | Self::Failed { .. } | Self::Output(_) => Exit::Failed,
+            _ => Exit::Failed,
         }
     }
 
@@ -79,6 +99,10 @@ impl CliError {
         match self {
             Self::Client(error) => error.code(),
             Self::Key(error) => error.code(),
+            Self::Testnet(error) => error.code(),
+            Self::Bench(error) => error.code(),
+            Self::Init(error) => error.code(),
+            Self::Run(error) => error.code(),
             Self::Usage { .. } => "usage",
             Self::Failed { .. } => "failed",
             Self::Output(_) | Self::ClosedPipe => "output",
@@ -88,7 +112,9 @@ impl CliError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Usage { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
-            Self::Client(error) => error.hint().map(str::to_owned).or_else(|| hint_of_client(error)),
+            Self::Testnet(TestnetError::Client(error))
+            | Self::Bench(BenchError::Client(error) | BenchError::Testnet(TestnetError::Client(error)))
+            | Self::Client(error) => error.hint().map(str::to_owned).or_else(|| hint_of_client(error)),
             Self::Key(KeyError::Missing { name, .. }) => {
                 Some(format!("make one with `galen key new {name}`, or say where it is with --keystore DIR"))
             }

@@ -34,6 +34,16 @@ pub(crate) fn on_progress(output: Output) -> OnProgress {
     })
 }
 
+/// A spinner for work whose length is not known; its owner sets the message and clears it.
+pub(crate) fn spinner(output: Output) -> ProgressBar {
+    if !output.shows_progress() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 fn bar(progress: Progress) -> ProgressBar {
     let (label, bytes) = match progress.stage {
         Stage::Encrypting => ("encrypting", true),

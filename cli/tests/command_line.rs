@@ -51,15 +51,15 @@ fn help_is_as_documented() {
     let home = tempfile::tempdir().unwrap();
     assert_golden("help.txt", &done(home.path(), &["--help"]));
     let nouns = [
-        "context", "key", "genesis", "node", "member", "account", "data", "contract", "access", "compute", "block",
-        "tx",
+        "testnet", "context", "key", "genesis", "node", "member", "account", "data", "contract", "access", "compute",
+        "block", "tx",
     ];
     let mut all = String::new();
     for noun in nouns {
         all += &format!("$ galen {noun} --help\n{}\n", done(home.path(), &[noun, "--help"]));
     }
     assert_golden("help_nouns.txt", &all);
-    let verbs: [&[&str]; 9] = [
+    let verbs: [&[&str]; 13] = [
         &["data", "add"],
         &["data", "get"],
         &["contract", "set"],
@@ -69,6 +69,10 @@ fn help_is_as_documented() {
         &["compute", "result"],
         &["audit"],
         &["context", "add"],
+        &["testnet", "up"],
+        &["bench"],
+        &["node", "init"],
+        &["ledger", "verify"],
     ];
     let mut all = String::new();
     for verb in verbs {

@@ -9,7 +9,7 @@ use galen_aggregate::{ResultDocument, ResultTable};
 use galen_client::{Client, JobFilter, JobResult, collect_pages};
 use galen_types::job::{JobSpecification, JobState};
 use galen_types::vocabulary::{DataUse, Filter, Purpose, Statistic};
-use galen_types::{AccountName, ColumnName, DatasetName, Hash, JobId, TransactionId};
+use galen_types::{AccountName, ColumnName, DatasetName, Hash, JobId, TransactionId, VersionName};
 use serde::Serialize;
 
 use crate::arguments::Global;
@@ -20,6 +20,7 @@ use crate::output::Output;
 use crate::plot;
 use crate::progress::on_progress;
 use crate::session;
+use crate::table::joined;
 use crate::terms::{data_use, sorted};
 use crate::time_text::Length;
 
@@ -94,6 +95,7 @@ struct Shown<'result> {
     job: JobId,
     digest: Hash,
     receipt: TransactionId,
+    versions: &'result [VersionName],
     result: &'result ResultTable,
 }
 
@@ -148,8 +150,20 @@ fn print(result: JobResult, plot_file: Option<&Path>, output: Output) -> Result<
         std::fs::write(path, svg).map_err(|error| CliError::file(path, &error))?;
         output.note(&format!("the means are drawn in {}", path.display()));
     }
-    let shown = Shown { job: result.job.job.id, digest: result.digest, receipt: result.receipt, result: &table };
+    let shown = Shown {
+        job: result.job.job.id,
+        digest: result.digest,
+        receipt: result.receipt,
+        versions: &document.versions,
+        result: &table,
+    };
     output.document(&shown, || {
-        format!("{}\njob {}, digest as on the chain: {}", show::result(&table), shown.job, shown.digest)
+        let versions = joined(shown.versions);
+        format!(
+            "{}\nversions: {versions}\njob {}, digest as on the chain: {}",
+            show::result(&table),
+            shown.job,
+            shown.digest
+        )
     })
 }

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod account;
 pub(crate) mod audit;
+pub(crate) mod bench;
 pub(crate) mod block;
 pub(crate) mod compute;
 pub(crate) mod context;
@@ -13,6 +14,7 @@ pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod member;
 pub(crate) mod node;
+pub(crate) mod testnet;
 pub(crate) mod tx;
 
 use clap::CommandFactory as _;
@@ -30,6 +32,7 @@ pub(crate) const LIST_ITEMS: usize = 100;
 pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), CliError> {
     let (global, output) = (&arguments.global, *output);
     match arguments.command {
+        Command::Testnet(command) => testnet::run(command, output).await,
         Command::Context(command) => context::run(command, global, output),
         Command::Key(command) => key::run(command, global, output),
         Command::Genesis(command) => genesis::run(command, global, output).await,
@@ -42,6 +45,7 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         Command::Compute(command) => compute::run(command, global, output).await,
         Command::Audit(arguments) => audit::run(arguments, global, output).await,
         Command::Block(command) => block::run(command, global, output).await,
+        Command::Bench(arguments) => bench::run(arguments, output).await,
         Command::Ledger(command) => ledger::run(command, output),
         Command::Tx(command) => tx::run(command, global, output).await,
         Command::Completions { shell } => {

@@ -1,4 +1,6 @@
-//! `galen node`: a running node.
+//! `galen node`: prepare a node's home, check it, run it, ask a running one.
+
+mod operate;
 
 use clap::Subcommand;
 use galen_client::Client;
@@ -13,6 +15,12 @@ use crate::table::{Table, fields, joined, or_dash, short, time};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Prepare a node's home: its key, its configuration
+    Init(operate::Init),
+    /// Run the node of a home until it is told to stop
+    Run(operate::Home),
+    /// Check a home before the start: what would fail, and what to do about it
+    Check(operate::Home),
     /// Ask the node how it is and how far its chain has come
     Status,
 }
@@ -28,6 +36,9 @@ struct Status {
 
 pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Result<(), CliError> {
     match command {
+        Command::Init(init) => operate::init(init, global, output),
+        Command::Run(home) => operate::run(home).await,
+        Command::Check(home) => operate::check(home, output),
         Command::Status => {
             let client = session::client_if_account(global)?;
             let chain = client.chain().await?;

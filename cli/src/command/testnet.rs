@@ -1,139 +1,129 @@
 //! `galen testnet`: a private testnet on this machine.
 
-mod contexts;
-mod logs;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use galen_testnet::demo::{self, SiteFile};
-use galen_testnet::plan::{MEMBERS, PORT_BASE, PlanOptions};
-use galen_testnet::{AccountEntry, NodeEntry, Testnet};
-use galen_types::Hash;
-use serde::Serialize;
+use galen_testnet::plan::{MEMBERS, PORT_BASE};
+use galen_testnet::{PlanOptions, Testnet};
 use serde_json::json;
 
+use crate::contexts::{self, Context, Contexts};
 use crate::error::CliError;
 use crate::output::Output;
+use crate::progress::spinner;
+
+/// Where a testnet lies when the command line does not say.
+const DIRECTORY: &str = "galen-testnet";
+/// How often a followed log is looked at.
+const FOLLOW_LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a testnet and start its nodes, or start those of the one that is there
+    /// Make a testnet, or bring it up again, and wait until it can be used
     Up(Up),
     /// Show how every node is
-    Status(Folder),
-    /// Stop every node; everything is kept
-    Down(Folder),
+    Status(Place),
+    /// Stop every node; the chain stays
+    Down(Place),
     /// Print a node's log
     Logs {
-        /// Which, e.g. node-1.harlem, harlem or aggregator
+        /// Which: its name, or its member's
         node: String,
-        /// Go on as it grows
+        /// Go on printing what is added
         #[arg(short, long)]
         follow: bool,
         #[command(flatten)]
-        folder: Folder,
+        place: Place,
     },
-    /// End a node at once, as a crash would (SIGKILL)
+    /// End a node at once, as a crash would
     Kill {
-        /// Which, e.g. node-1.harlem, harlem or aggregator
+        /// Which: its name, or its member's
         node: String,
         #[command(flatten)]
-        folder: Folder,
+        place: Place,
     },
-    /// Start a node that does not run, and wait until it can be used
+    /// Start a node again
     Start {
-        /// Which, e.g. node-1.harlem, harlem or aggregator
+        /// Which: its name, or its member's
         node: String,
         #[command(flatten)]
-        folder: Folder,
+        place: Place,
     },
-    /// Stop every node and delete the testnet with all its data and contexts
-    Reset(Folder),
+    /// Stop every node and delete the testnet
+    Reset(Place),
 }
 
-/// Where the testnet is.
+/// Which testnet.
 #[derive(Debug, Args)]
-pub(crate) struct Folder {
+pub(crate) struct Place {
     /// The testnet's folder
-    #[arg(long, value_name = "DIR", env = "GALEN_TESTNET", default_value = "testnet-data")]
-    dir: PathBuf,
-}
-
-impl Folder {
-    fn open(self) -> Result<Testnet, CliError> {
-        Ok(Testnet::open(self.dir)?)
-    }
+    #[arg(long, value_name = "DIR", default_value = DIRECTORY)]
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     #[command(flatten)]
-    folder: Folder,
-    /// The members; each runs one node, the first an aggregator too
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', default_values_t = MEMBERS.map(str::to_owned))]
+    place: Place,
+    /// The members, one voter each
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", default_values = MEMBERS)]
     members: Vec<String>,
-    /// How many of the members' nodes vote; all where it is not said
+    /// How many of the members run a voter [default: all]
     #[arg(long, value_name = "N")]
     nodes: Option<usize>,
-    /// The first of the ports on 127.0.0.1 (three a node)
-    #[arg(long, value_name = "BASE", default_value_t = PORT_BASE)]
+    /// The first port; three for each node are taken
+    #[arg(long, value_name = "PORT", default_value_t = PORT_BASE)]
     port: u16,
-    /// Decides all keys; drawn where it is not said
-    #[arg(long, value_name = "S")]
+    /// Decides all keys, so that the same seed makes the same testnet [default: drawn]
+    #[arg(long)]
     seed: Option<u64>,
+    /// Entries after which the ordering logs are cut
+    #[arg(long, value_name = "N", hide = true)]
+    compact_entries: Option<usize>,
     /// Run the main job on the data that ships with the project
     #[arg(long)]
     demo: bool,
 }
 
-/// A testnet that is up.
-#[derive(Serialize)]
-struct Running {
-    dir: PathBuf,
-    genesis: Hash,
-    nodes: Vec<NodeEntry>,
-    accounts: Vec<AccountEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    demo: Vec<demo::Step>,
-}
-
 pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError> {
     match command {
         Command::Up(arguments) => up(arguments, output).await,
-        Command::Status(folder) => {
-            let statuses = folder.open()?.status().await?;
-            output.list(&statuses, "there are no nodes", show::statuses)
+        Command::Status(place) => {
+            let statuses = Testnet::open(place.dir)?.status().await?;
+            output.list(&statuses, "the testnet has no nodes", show::status)
         }
-        Command::Down(folder) => {
-            let stopped = folder.open()?.down();
-            output.document(&json!({ "stopped": stopped }), || format!("{stopped} nodes are stopped"))
+        Command::Down(place) => {
+            let stopped = Testnet::open(place.dir)?.down();
+            output.document(&json!({ "stopped": stopped }), || format!("{stopped} nodes stopped; the chain stays"))
         }
-        Command::Logs { node, follow, folder } => {
-            let testnet = folder.open()?;
+        Command::Logs { node, follow, place } => {
+            let testnet = Testnet::open(place.dir)?;
             let path = testnet.folder().log(&testnet.node(&node)?.name);
-            logs::print(&path, follow, output).await
+            print_log(&path, follow, output).await
         }
-        Command::Kill { node, folder } => {
-            let testnet = folder.open()?;
+        Command::Kill { node, place } => {
+            let testnet = Testnet::open(place.dir)?;
             let name = testnet.node(&node)?.name.clone();
-            let killed = testnet.kill(&node)?;
-            let text = if killed { "is killed" } else { "did not run" };
-            output.document(&json!({ "node": name, "killed": killed }), || format!("{name} {text}"))
+            let ran = testnet.kill(&node)?;
+            output.document(&json!({ "node": name, "ran": ran }), || {
+                if ran { format!("node {name} was killed") } else { format!("node {name} did not run") }
+            })
         }
-        Command::Start { node, folder } => {
-            let testnet = folder.open()?;
+        Command::Start { node, place } => {
+            let testnet = Testnet::open(place.dir)?;
             let name = testnet.node(&node)?.name.clone();
             testnet.start(&node, &program()?).await?;
-            output.document(&json!({ "node": name, "ready": true }), || format!("{name} is ready"))
+            output.document(&json!({ "node": name }), || format!("node {name} is ready"))
         }
-        Command::Reset(folder) => {
-            let testnet = folder.open()?;
-            let dir = testnet.folder().root().to_path_buf();
-            contexts::remove(&testnet)?;
-            testnet.reset()?;
-            output.document(&json!({ "deleted": dir }), || format!("{} is deleted", dir.display()))
+        Command::Reset(place) => {
+            let dir = place.dir.clone();
+            Testnet::open(place.dir)?.reset()?;
+            output.note(&format!("the testnet in {} is deleted", dir.display()));
+            Ok(())
         }
     }
 }
@@ -144,41 +134,137 @@ async fn up(arguments: Up, output: Output) -> Result<(), CliError> {
         voters: arguments.nodes,
         port_base: arguments.port,
         seed: arguments.seed,
-        compact_entries: None,
-        load_accounts: 0,
+        compact_entries: arguments.compact_entries,
+        ..PlanOptions::default()
     };
-    let testnet = Testnet::make(arguments.folder.dir, &options, &|_, _| {})?;
-    let dir = testnet.folder().root().to_path_buf();
-    output.note(&format!("starting {} nodes in {}", testnet.nodes().len(), dir.display()));
-    testnet.up(&program()?, &|node| output.note(&format!("  {} ({}) is ready at {}", node.node, node.role, node.url))).await?;
-    contexts::add(&testnet, output)?;
-    let mut steps = Vec::new();
+    let bar = spinner(output);
+    let testnet = Testnet::make(&arguments.place.dir, &options, &|done, total| {
+        bar.set_message(format!("making keys: {done} of {total}"));
+    })?;
+    bar.set_message("starting nodes");
+    testnet.up(&program()?, &|node| bar.println(format!("{} is ready at {}", node.node, node.url))).await?;
+    bar.finish_and_clear();
+    let contexts = write_contexts(&testnet, output)?;
     if arguments.demo {
-        let mut told = Ok(());
-        let mut on_step = |step: demo::Step| {
-            if !output.is_json() && told.is_ok() {
-                told = output.text(&show::step(steps.len() + 1, &step));
+        let files = SiteFile::shipped()?;
+        let mut steps = Vec::new();
+        let mut written = Ok(());
+        demo::run(&testnet, files, &mut |step| {
+            if output.is_json() {
+                steps.push(step);
+            } else if written.is_ok() {
+                written = output.text(&show::step(&step));
             }
-            steps.push(step);
-        };
-        demo::run(&testnet, SiteFile::shipped()?, &mut on_step).await?;
-        told?;
+        })
+        .await?;
+        written?;
+        if output.is_json() {
+            return output
+                .json_line(&json!({ "nodes": testnet.nodes(), "accounts": testnet.accounts()?, "steps": steps }));
+        }
     }
-    let running = Running {
-        dir,
-        genesis: testnet.genesis_hash(),
-        nodes: testnet.nodes(),
-        accounts: testnet.accounts()?,
-        demo: steps,
-    };
-    output.document(&running, || show::running(&running.nodes, &running.accounts))?;
-    if !output.is_json() {
-        output.note(&show::next_steps(&running.dir, &running.accounts));
-    }
-    Ok(())
+    let accounts = testnet.accounts()?;
+    output.document(&json!({ "nodes": testnet.nodes(), "accounts": accounts }), || {
+        show::up(&testnet.nodes(), &accounts, &contexts, &arguments.place.dir)
+    })
 }
 
-/// This program, which the nodes run too.
-fn program() -> Result<PathBuf, CliError> {
-    std::env::current_exe().map_err(|error| CliError::failed(format!("this program's file cannot be found: {error}")))
+/// A context for each account, named as the account; a researcher becomes the current one where there is none.
+fn write_contexts(testnet: &Testnet, output: Output) -> Result<Vec<String>, CliError> {
+    let path = contexts::file_in(&contexts::home()?);
+    let mut contexts = Contexts::read(&path)?;
+    let mut names = Vec::new();
+    for entry in testnet.accounts()? {
+        let name = entry.account.to_string();
+        if contexts.contexts.get(&name).is_some_and(|context| !is_of_a_testnet(context)) {
+            output.note(&format!("the context `{name}` is not a testnet's and stays as it is"));
+            continue;
+        }
+        let context = Context {
+            node: entry.url,
+            account: Some(entry.account),
+            keystore: Some(entry.keystore),
+            password_file: Some(entry.password_file),
+            password_env: None,
+            ca_file: None,
+            plain_http_allowed: false,
+            genesis: Some(testnet.genesis_hash()),
+        };
+        contexts.contexts.insert(name.clone(), context);
+        names.push(name);
+    }
+    let current_is_there = contexts.current.as_ref().is_some_and(|name| contexts.contexts.contains_key(name));
+    if !current_is_there {
+        contexts.current = names.iter().find(|name| name.starts_with("researcher@")).or(names.first()).cloned();
+    }
+    contexts.write(&path)?;
+    Ok(names)
+}
+
+/// Whether a context was written here: keys and password lie in one folder, which is a testnet's or gone. A context that
+/// people made is never replaced.
+fn is_of_a_testnet(context: &Context) -> bool {
+    let folder = context.keystore.as_deref().and_then(Path::parent);
+    let Some(folder) = folder.filter(|folder| context.password_file.as_deref().and_then(Path::parent) == Some(folder))
+    else {
+        return false;
+    };
+    !folder.exists() || folder.join("testnet.toml").is_file()
+}
+
+/// This program, which every node is a process of.
+pub(crate) fn program() -> Result<PathBuf, CliError> {
+    std::env::current_exe().map_err(|error| CliError::failed(format!("this program's own file is not found: {error}")))
+}
+
+async fn print_log(path: &Path, follow: bool, output: Output) -> Result<(), CliError> {
+    use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+    let failed = |error: std::io::Error| CliError::file(path, &error);
+    let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let mut buffer = vec![0; 64 << 10];
+    let mut position = 0_u64;
+    loop {
+        let read = file.read(&mut buffer).await.map_err(failed)?;
+        if read > 0 {
+            position += read as u64;
+            output.bytes(&buffer[..read])?;
+            continue;
+        }
+        if !follow {
+            return Ok(());
+        }
+        tokio::time::sleep(FOLLOW_LOOK).await;
+        // A log that became shorter was begun anew.
+        if file.metadata().await.map_err(failed)?.len() < position {
+            file.rewind().await.map_err(failed)?;
+            position = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_contexts_of_testnets_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut context = Context {
+            node: "http://127.0.0.1:7200".to_owned(),
+            account: None,
+            keystore: Some(folder.path().join("accounts")),
+            password_file: Some(folder.path().join("password")),
+            password_env: None,
+            ca_file: None,
+            plain_http_allowed: false,
+            genesis: None,
+        };
+        assert!(!is_of_a_testnet(&context), "a folder without a testnet");
+        std::fs::write(folder.path().join("testnet.toml"), "").unwrap();
+        assert!(is_of_a_testnet(&context));
+        context.password_file = Some("/etc/password".into());
+        assert!(!is_of_a_testnet(&context));
+        context.keystore = None;
+        assert!(!is_of_a_testnet(&context));
+    }
 }

@@ -1,0 +1,118 @@
+//! `galen bench`: measures a testnet.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use galen_bench::{BenchOptions, Workload, acknowledged};
+use galen_testnet::{PlanOptions, Testnet};
+
+use crate::command::testnet::program;
+use crate::error::CliError;
+use crate::output::Output;
+use crate::progress::spinner;
+use crate::time_text::Length;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The testnet to drive; it is made and started where it is not there
+    #[arg(long, value_name = "DIR", default_value = "galen-testnet")]
+    dir: PathBuf,
+    /// Transactions a second in all [default: as many as the clients can]
+    #[arg(long)]
+    rate: Option<u32>,
+    /// How long is measured
+    #[arg(long, default_value = "20s", value_name = "TIME")]
+    duration: Length,
+    /// How long load runs before it is measured
+    #[arg(long, default_value = "3s", value_name = "TIME")]
+    warm_up: Length,
+    /// Transactions under way at a time
+    #[arg(long, default_value_t = 256)]
+    clients: usize,
+    /// Accounts that sign
+    #[arg(long, default_value_t = 64)]
+    accounts: usize,
+    /// What the transactions do
+    #[arg(long, value_enum, default_value = "publish")]
+    workload: WorkloadName,
+    /// Write the report as JSON to this file
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+    /// Draw throughput over time to this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+    /// Record every acknowledged transaction in this file
+    #[arg(long, value_name = "FILE")]
+    acknowledged: Option<PathBuf>,
+    /// Measure nothing: ask every node for every transaction of this record
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rate", "out", "plot", "acknowledged"])]
+    check: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum WorkloadName {
+    /// Each publishes a dataset, as `data add` does
+    Publish,
+    /// Each asks for access to a dataset
+    Access,
+    /// Half of each
+    Mixed,
+}
+
+pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<(), CliError> {
+    let bar = spinner(output);
+    if let Some(record) = &arguments.check {
+        let testnet = Testnet::open(&arguments.dir)?;
+        let found = acknowledged::check(&testnet, record, &|done| bar.set_message(format!("{done} checked"))).await?;
+        bar.finish_and_clear();
+        output.document(&found, || {
+            let missing: String = found.missing.iter().map(|line| format!("missing: {line}\n")).collect();
+            let (acknowledged, nodes) = (found.acknowledged, found.nodes);
+            format!(
+                "{acknowledged} acknowledged transactions looked for on {nodes} nodes; {} missing\n{missing}",
+                found.missing_total
+            )
+        })?;
+        return match found.missing_total {
+            0 => Ok(()),
+            missing => Err(CliError::failed(format!("{missing} acknowledged transactions are not where they were"))),
+        };
+    }
+    let testnet = match Testnet::open(&arguments.dir) {
+        Ok(testnet) => testnet,
+        Err(galen_testnet::TestnetError::Absent(_)) => {
+            Testnet::make(&arguments.dir, &PlanOptions::default(), &|done, total| {
+                bar.set_message(format!("making keys: {done} of {total}"));
+            })?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    testnet.up(&program()?, &|node| bar.set_message(format!("{} is ready", node.node))).await?;
+    let options = BenchOptions {
+        rate: arguments.rate,
+        duration: arguments.duration.0,
+        warm_up: arguments.warm_up.0,
+        clients: arguments.clients,
+        accounts: arguments.accounts,
+        workload: match arguments.workload {
+            WorkloadName::Publish => Workload::Publish,
+            WorkloadName::Access => Workload::Access,
+            WorkloadName::Mixed => Workload::Mixed,
+        },
+        acknowledged: arguments.acknowledged,
+    };
+    let report = galen_bench::run(&testnet, &options, &|what, done| bar.set_message(format!("{what}: {done}"))).await?;
+    bar.finish_and_clear();
+    if let Some(path) = &arguments.out {
+        let text = serde_json::to_string_pretty(&report).map_err(|error| CliError::failed(error.to_string()))?;
+        write(path, &text)?;
+    }
+    if let Some(path) = &arguments.plot {
+        write(path, &report.to_svg())?;
+    }
+    output.document(&report, || report.to_string())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    std::fs::write(path, text).map_err(|error| CliError::file(path, &error))
+}
