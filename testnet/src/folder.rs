@@ -143,14 +143,12 @@ impl Folder {
     }
 
     fn config_of(&self, plan: &Plan, node: &PlannedNode) -> Result<NodeConfig, TestnetError> {
-        let password = std::path::absolute(self.password()).map_err(|error| TestnetError::file(self.password(), error))?;
+        let password =
+            std::path::absolute(self.password()).map_err(|error| TestnetError::file(self.password(), error))?;
         Ok(NodeConfig {
             node: node.name.clone(),
             http: HttpSettings { listen: ([127, 0, 0, 1], node.http_port).into(), tls: None },
-            network: NetworkSection {
-                listen: loopback(node.network_port)?,
-                listen_files: loopback(node.files_port)?,
-            },
+            network: NetworkSection { listen: loopback(node.network_port)?, listen_files: loopback(node.files_port)? },
             key: KeySection { password_file: Some(password), password_env: None },
             ordering: OrderingSection { compact_entries: plan.compact_entries, ..OrderingSection::default() },
             log: LogSettings::default(),
@@ -170,11 +168,7 @@ impl Folder {
 }
 
 fn create_private(path: &Path) -> Result<(), TestnetError> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| TestnetError::file(path, error))
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| TestnetError::file(path, error))
 }
 
 fn write_file(path: &Path, text: &str, mode: u32) -> Result<(), TestnetError> {

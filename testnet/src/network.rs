@@ -109,10 +109,7 @@ impl Testnet {
     }
 
     fn of_plan(folder: Folder, plan: Plan) -> Result<Self, TestnetError> {
-        let text = galen_node::config::read_text(
-            folder.genesis(),
-            galen_types::genesis::GENESIS_BYTES_MAX as u64,
-        )?;
+        let text = galen_node::config::read_text(folder.genesis(), galen_types::genesis::GENESIS_BYTES_MAX as u64)?;
         let genesis = Genesis::from_toml(&text)?.hash();
         Ok(Self { folder, plan, genesis })
     }
@@ -150,7 +147,13 @@ impl Testnet {
             .filter_map(|(account, roles)| {
                 let node = self.plan.nodes.iter().find(|node| node.name.member == account.member)?;
                 let url = entry_of(node).url;
-                Some(AccountEntry { account, roles, url, keystore: keystore.clone(), password_file: password_file.clone() })
+                Some(AccountEntry {
+                    account,
+                    roles,
+                    url,
+                    keystore: keystore.clone(),
+                    password_file: password_file.clone(),
+                })
             })
             .collect())
     }
@@ -299,9 +302,5 @@ impl Testnet {
 }
 
 fn entry_of(node: &PlannedNode) -> NodeEntry {
-    NodeEntry {
-        node: node.name.clone(),
-        role: node.role,
-        url: format!("http://127.0.0.1:{}", node.http_port),
-    }
+    NodeEntry { node: node.name.clone(), role: node.role, url: format!("http://127.0.0.1:{}", node.http_port) }
 }
