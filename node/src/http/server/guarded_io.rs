@@ -174,3 +174,80 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for GuardedIo<T> {
         Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn guarded() -> (GuardedIo<DuplexStream>, DuplexStream) {
+        let (near, far) = duplex(1024);
+        let state = Arc::new(ConnectionState::new());
+        state.request_began();
+        (GuardedIo::new(near, state), far)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (mut io, _far) = guarded();
+        let start = Instant::now();
+        let error = io.write_all(&[0; 4096]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), WRITE_PROGRESS_TIMEOUT.as_secs());
+    }
+
+    /// Reads some bytes a second until the other side ends.
+    async fn read_at(mut far: DuplexStream, bytes_per_second: usize) -> usize {
+        let mut buffer = vec![0; bytes_per_second];
+        let mut total = 0;
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match far.read(&mut buffer).await {
+                Ok(0) | Err(_) => return total,
+                Ok(count) => total += count,
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_a_little_at_a_time_is_given_up_as_well() {
+        let (mut io, far) = guarded();
+        let reader = tokio::spawn(read_at(far, 100));
+        let error = io.write_all(&vec![0; 1 << 20]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(io);
+        assert!(reader.await.unwrap() < 8192);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_but_steady_peer_gets_everything() {
+        let (near, far) = duplex(WRITE_PROGRESS_BYTES);
+        let state = Arc::new(ConnectionState::new());
+        state.request_began();
+        let mut io = GuardedIo::new(near, state);
+        let reader = tokio::spawn(read_at(far, 8192));
+        io.write_all(&vec![0; 1 << 20]).await.unwrap();
+        io.flush().await.unwrap();
+        drop(io);
+        assert_eq!(reader.await.unwrap(), 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn only_the_engines_own_answers_are_replaced() {
+        let (near, mut far) = duplex(4096);
+        let state = Arc::new(ConnectionState::new());
+        let mut io = GuardedIo::new(near, Arc::clone(&state));
+        let engine = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+        io.write_all(engine).await.unwrap();
+        state.request_began();
+        io.write_all(engine).await.unwrap();
+        drop(io);
+        let mut text = String::new();
+        far.read_to_string(&mut text).await.unwrap();
+        assert!(text.contains("head-malformed"), "{text}");
+        assert!(text.ends_with(std::str::from_utf8(engine).unwrap()), "{text}");
+    }
+}

@@ -298,7 +298,7 @@ impl World {
         let parent = moment.blocks.last().map(|block| block.header.clone());
         let time = parent.as_ref().map_or(self.genesis.founded, |header| header.time).plus_ms(1_000);
         let key = signer_key(&moment.state, &decoded.body.signer).unwrap();
-        if !key.is_some_and(|key| decoded.verify(&key).is_ok()) {
+        if key.is_none_or(|key| decoded.verify(&key).is_err()) {
             let text = "the signature does not verify";
             return Err(ServiceError::new(ErrorKind::Unauthenticated, "transaction-bad-signature", text));
         }
