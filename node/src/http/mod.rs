@@ -1,9 +1,9 @@
 //! The node's HTTP face: JSON under `/v1`, uploads and downloads, server-sent events, health and metrics.
 //!
-//! A request's way: the [accept loop](server) takes the connection and guards it; the one warp [filter] takes the request
-//! apart; the [table of routes](route) says who may ask and what it takes; [auth] proves the account; a handler in
-//! [routes] answers through the [services], telling each account only what [visibility] lets it see. Whatever is refused
-//! is a [refusal] with a stable code. All [limits] stand in one file.
+//! A request's way: the accept loop (`server/`) takes the connection and guards it; the one warp filter (`filter.rs`)
+//! takes the request apart; the table of routes (`route.rs`, `routes/`) says who may ask and what it takes; `auth/` proves
+//! the account; a handler answers through the [`services`], telling each account only what `visibility.rs` lets it see.
+//! Whatever is refused is a variant of `refusal.rs` with a stable code. All limits stand in `limits.rs`.
 
 mod app;
 mod auth;

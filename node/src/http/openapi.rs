@@ -75,7 +75,7 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
             ParameterBuilder::new()
                 .name(parameter.name)
                 .parameter_in(ParameterIn::Query)
-                .required(Required::False)
+                .required(if parameter.needed { Required::True } else { Required::False })
                 .description(Some(parameter.description))
                 .schema(Some(String::schema())),
         );

@@ -12,11 +12,17 @@ pub(crate) struct Parameter {
     pub(crate) name: &'static str,
     /// For the OpenAPI document.
     pub(crate) description: &'static str,
+    /// For the OpenAPI document; handlers say so themselves with [`Query::need`].
+    pub(crate) needed: bool,
 }
 
 impl Parameter {
     pub(crate) const fn new(name: &'static str, description: &'static str) -> Self {
-        Self { name, description }
+        Self { name, description, needed: false }
+    }
+
+    pub(crate) const fn needed(name: &'static str, description: &'static str) -> Self {
+        Self { name, description, needed: true }
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) fn routes() -> Vec<Route> {
         )
         .access(OWNERS)
         .query(&[
-            Parameter::new("ciphertext", "BLAKE3 of the ciphertext; needed"),
-            Parameter::new("bytes", "Bytes of the ciphertext; needed"),
+            Parameter::needed("ciphertext", "BLAKE3 of the ciphertext"),
+            Parameter::needed("bytes", "Bytes of the ciphertext"),
         ])
         .upload()
         .creates::<StoredFile>(),

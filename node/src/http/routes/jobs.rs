@@ -23,7 +23,7 @@ use crate::http::services::ChainView;
 
 const SUBMITTER: Parameter = Parameter::new("submitter", "Only by this account");
 const STATE: Parameter = Parameter::new("state", "Only in this state: running, finished or failed");
-const RECEIPT: Parameter = Parameter::new("receipt", "The transaction of the certified ReadResult receipt; needed");
+const RECEIPT: Parameter = Parameter::needed("receipt", "The transaction of the certified ReadResult receipt");
 
 pub(super) fn routes() -> Vec<Route> {
     vec![

@@ -74,7 +74,7 @@ impl HttpError {
     }
 }
 
-/// A bound port; serves once it is [run](Server::run).
+/// A bound port; serves once it is given to [`serve`](super::serve).
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,

@@ -132,6 +132,19 @@ async fn every_route_refuses_what_it_does_not_know() {
 }
 
 #[tokio::test]
+async fn a_parameter_that_is_needed_is_missed() {
+    let served = Served::new().await;
+    for route in routes::all() {
+        if route.query.iter().any(|parameter| parameter.needed) {
+            let mut request = sample(&route);
+            request.target = request.target.split('?').next().unwrap().to_owned();
+            let answer = request.signed(&served, "owner@harlem").send(&served).await;
+            assert_eq!((answer.status, answer.code().as_str()), (400, "parameter-missing"), "{}", route.path);
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_route_bounds_its_body_announced_or_chunked() {
     let served = Served::new().await;
     for route in routes::all() {
