@@ -27,4 +27,4 @@ pub mod verify;
 
 pub use executor::{Executed, Executor, ExecutorConfig, ExecutorError, LedgerState, Void};
 pub use mempool::{Mempool, MempoolRefusal};
-pub use orderer::{OrderedBatch, Orderer, OrdererConfig, OrdererEffects};
+pub use orderer::{BatchLimits, OrderedBatch, Orderer, OrdererConfig, OrdererEffects};

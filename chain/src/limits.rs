@@ -9,6 +9,9 @@ pub const MEMPOOL_BYTES_MAX: usize = 64 << 20;
 /// Transactions of one signer that wait: nobody fills the mempool alone.
 pub const MEMPOOL_SIGNER_TRANSACTIONS_MAX: usize = 20_000;
 
+/// Bytes of transactions of one signer that wait, for the same reason.
+pub const MEMPOOL_SIGNER_BYTES_MAX: usize = 24 << 20;
+
 /// Batches that are proposed and not yet committed. Two overlap one batch's replication with the next one's building;
 /// more only makes batches smaller.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
@@ -25,9 +28,33 @@ pub const FORWARD_BYTES_MAX: usize = 1 << 20;
 /// Bytes of blocks in one answer to a peer that catches up; one block more than fits is always sent.
 pub const SYNC_BYTES_MAX: usize = 4 << 20;
 
-/// Bytes of a whole sync answer: the last block may exceed the bound above by its own size, and a certificate follows.
-pub const SYNC_ANSWER_BYTES_MAX: usize =
-    SYNC_BYTES_MAX + galen_types::block::BLOCK_BYTES_MAX + galen_types::certificate::CERTIFICATE_BYTES_MAX;
+/// Headers in a sync answer between its last block and the certificate that covers it. Certificates stand closer than
+/// this, unless a quorum to certify was missing for long.
+pub const SYNC_TRAIL_HEADERS_MAX: usize = 4_096;
+
+/// Bytes of an encoded header, with names of the greatest length.
+pub const HEADER_BYTES_MAX: usize = 512;
+
+/// Bytes of a whole sync answer: the last block may exceed the bound above by its own size; then come the trail of
+/// headers and the certificate.
+pub const SYNC_ANSWER_BYTES_MAX: usize = SYNC_BYTES_MAX
+    + galen_types::block::BLOCK_BYTES_MAX
+    + SYNC_TRAIL_HEADERS_MAX * HEADER_BYTES_MAX
+    + galen_types::certificate::CERTIFICATE_BYTES_MAX;
+
+/// Heights whose signatures one answer holds.
+pub const SYNC_SIGNATURE_HEIGHTS_MAX: u64 = 32;
+
+/// Heights below the tip that are looked at after a restart: which of them this node signed, and whether a quorum's
+/// signatures are stored that were never joined to a certificate. A certificate covers what is older.
+pub const RELOADED_HEIGHTS_MAX: u64 = 4_096;
+
+/// Blocks below the tip at which the ordering log may be cut that are taken up after a restart; more come with new blocks.
+pub const CUT_POINTS_RELOADED_MAX: usize = 10_000;
+
+/// How far ahead of this node's clock a proposed batch's time may lie, milliseconds. Clocks kept by NTP differ by less
+/// than a second; half a minute forgives a clock that was set by hand.
+pub const PROPOSED_AHEAD_MS_MAX: u64 = 30_000;
 
 /// Signatures kept of heights above the own tip, per voter: one ahead is enough to certify the next block.
 pub const SIGNATURES_AHEAD_PER_VOTER_MAX: usize = 64;

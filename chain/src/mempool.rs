@@ -57,7 +57,14 @@ pub struct Mempool {
     /// Sent to the leader, oldest first.
     forwarded: VecDeque<(u64, TransactionId)>,
     expiry: BTreeMap<(Timestamp, TransactionId), ()>,
-    signers: HashMap<Signer, usize>,
+    signers: HashMap<Signer, Share>,
+    bytes: usize,
+}
+
+/// What one signer takes up.
+#[derive(Debug, Default)]
+struct Share {
+    transactions: usize,
     bytes: usize,
 }
 
@@ -75,10 +82,13 @@ impl Mempool {
             return Err(MempoolRefusal::Full);
         }
         let share = self.signers.entry(transaction.body.signer.clone()).or_default();
-        if *share >= limits::MEMPOOL_SIGNER_TRANSACTIONS_MAX {
+        if share.transactions >= limits::MEMPOOL_SIGNER_TRANSACTIONS_MAX
+            || share.bytes + size > limits::MEMPOOL_SIGNER_BYTES_MAX
+        {
             return Err(MempoolRefusal::SignerFull);
         }
-        *share += 1;
+        share.transactions += 1;
+        share.bytes += size;
         self.bytes += size;
         let (id, valid_until) = (transaction.id, transaction.body.valid_until);
         self.queue.push_back(id);
@@ -160,7 +170,7 @@ impl Mempool {
         }
     }
 
-    /// Queues transactions of a batch again that could not be proposed.
+    /// Queues transactions of a batch again that it did not settle: it could not be proposed, or had no room for them.
     pub fn requeue_batch(&mut self, ids: &[TransactionId]) {
         for id in ids {
             self.requeue(*id, Place::Proposed);
@@ -180,8 +190,9 @@ impl Mempool {
         self.bytes -= waiting.bytes.len();
         self.expiry.remove(&(waiting.valid_until, *id));
         if let Some(share) = self.signers.get_mut(&waiting.signer) {
-            *share -= 1;
-            if *share == 0 {
+            share.transactions -= 1;
+            share.bytes -= waiting.bytes.len();
+            if share.transactions == 0 {
                 self.signers.remove(&waiting.signer);
             }
         }
@@ -189,12 +200,8 @@ impl Mempool {
 
     /// Forgets transactions that no block from `block_time` on can take; their ids.
     pub fn expire(&mut self, block_time: Timestamp) -> Vec<TransactionId> {
-        let expired: Vec<_> = self
-            .expiry
-            .keys()
-            .take_while(|(valid_until, _)| *valid_until < block_time)
-            .map(|(_, id)| *id)
-            .collect();
+        let expired: Vec<_> =
+            self.expiry.keys().take_while(|(valid_until, _)| *valid_until < block_time).map(|(_, id)| *id).collect();
         for id in &expired {
             self.remove(id);
         }

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 use galen_consensus::{
-    CompactError, Committed, CoreConfig, MessageError, Outgoing, Payload, Persist, PersistToken, ProposeError, RaftCore,
-    RaftId, Recovered, Role, RoleChange, SnapshotOffer, Status, Stopped,
+    Committed, CompactError, CoreConfig, MessageError, Outgoing, Payload, Persist, PersistToken, ProposeError,
+    RaftCore, RaftId, Recovered, Role, RoleChange, SnapshotOffer, Status, Stopped,
 };
-use galen_types::{Batch, DecodedTransaction, Encoding, Hash, NodeName, Timestamp, TransactionId};
+use galen_types::{Batch, DecodedTransaction, Encoding, Hash, NodeName, Parameters, Timestamp, TransactionId};
 
 use crate::limits;
 use crate::mempool::{Mempool, MempoolRefusal};
@@ -23,14 +23,27 @@ pub struct OrdererConfig {
     pub core: CoreConfig,
     /// This node's name: the proposer of its batches.
     pub node: NodeName,
-    /// Most transactions in a batch.
-    pub batch_transactions_max: usize,
-    /// Most bytes of transactions in a batch.
-    pub batch_bytes_max: usize,
+    /// What a batch may hold at the start.
+    pub batch_limits: BatchLimits,
     /// Entries after which the log is cut, half of them behind the newest that may be cut.
     pub compact_entries: usize,
     /// Bytes of entries after which the log is cut, whatever their number.
-    pub compact_bytes: usize,
+    pub compact_bytes: u64,
+}
+
+/// What a batch may hold: what execution lets into a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Most transactions.
+    pub transactions: usize,
+    /// Most bytes of transactions.
+    pub bytes: usize,
+}
+
+impl From<&Parameters> for BatchLimits {
+    fn from(parameters: &Parameters) -> Self {
+        Self { transactions: parameters.block_transactions_max as usize, bytes: parameters.block_bytes_max as usize }
+    }
 }
 
 /// A committed batch, to be executed in order.
@@ -53,8 +66,6 @@ pub struct CutPoint {
     pub height: u64,
     /// Its hash.
     pub header: Hash,
-    /// Bytes of its entry.
-    pub bytes: usize,
 }
 
 /// Everything to do after an input.
@@ -84,20 +95,21 @@ pub struct Orderer {
     tick: u64,
     now: Timestamp,
     role: RoleChange,
-    /// Batches proposed in this term and not committed yet, by index.
+    /// Batches proposed in this term and not applied yet, by index.
     in_flight: BTreeMap<u64, Vec<TransactionId>>,
-    /// Committed batches handed out and not applied yet.
+    /// The last index that was handed out.
+    ordered: u64,
+    /// Committed entries handed out and not applied yet.
     unexecuted: VecDeque<u64>,
     cut_points: VecDeque<CutPoint>,
-    cut_point_bytes: usize,
-    /// Transactions of the batches in flight, to keep a re-queued one from being proposed twice in a term.
+    /// The last applied block's time: what is not valid then can enter no later block.
     block_time: Timestamp,
     proposed_batches: u64,
     by_id: HashMap<RaftId, NodeName>,
 }
 
 impl Orderer {
-    /// Starts from what the log holds; `applied` is the ledger's applied index.
+    /// Starts from what the log holds; `applied` is the ledger's applied index, `now` the clock.
     ///
     /// # Errors
     /// [`galen_consensus::ConfigError`] when log, ledger and configuration do not fit together.
@@ -106,6 +118,7 @@ impl Orderer {
         recovered: Recovered,
         applied: u64,
         nodes: HashMap<RaftId, NodeName>,
+        now: Timestamp,
     ) -> Result<Self, galen_consensus::ConfigError> {
         let core = RaftCore::new(config.core.clone(), recovered, applied)?;
         Ok(Self {
@@ -113,12 +126,12 @@ impl Orderer {
             config,
             mempool: Mempool::default(),
             tick: 0,
-            now: Timestamp::default(),
+            now,
             role: RoleChange { role: Role::Follower, leader: None, term: 0 },
             in_flight: BTreeMap::new(),
+            ordered: applied,
             unexecuted: VecDeque::new(),
             cut_points: VecDeque::new(),
-            cut_point_bytes: 0,
             block_time: Timestamp::default(),
             proposed_batches: 0,
             by_id: nodes,
@@ -136,12 +149,14 @@ impl Orderer {
         self.core.tick()
     }
 
-    /// A frame from an authenticated peer.
+    /// A frame from an authenticated peer. A batch whose proposed time is too far ahead of this node's clock is not
+    /// acknowledged, so that one wrong clock cannot carry the chain's time away.
     ///
     /// # Errors
-    /// [`MessageError`] when the firewall refuses it, or the core has stopped.
+    /// [`MessageError`] when the firewall or the clock refuses it, or the core has stopped.
     pub fn message(&mut self, from: RaftId, bytes: Bytes) -> Result<(), MessageError> {
-        self.core.message(from, bytes)
+        let latest = self.now.plus_ms(limits::PROPOSED_AHEAD_MS_MAX);
+        self.core.message_with(from, bytes, |entry| proposed_time(entry).is_none_or(|proposed| proposed <= latest))
     }
 
     /// A transaction from a client or a peer, its signature checked; `false` when it waits already.
@@ -177,6 +192,10 @@ impl Orderer {
         while self.unexecuted.front().is_some_and(|waiting| *waiting <= index) {
             self.unexecuted.pop_front();
         }
+        while let Some(batch) = self.in_flight.first_entry().filter(|batch| *batch.key() <= index) {
+            // What its block had no room for waits for the next.
+            self.mempool.requeue_batch(&batch.remove());
+        }
         self.block_time = self.block_time.max(block_time);
         self.core.applied(index)
     }
@@ -189,19 +208,12 @@ impl Orderer {
         if self.cut_points.back().is_some_and(|last| last.index >= point.index) {
             return Ok(());
         }
-        self.cut_point_bytes += point.bytes;
         self.cut_points.push_back(point);
-        if self.cut_points.len() < self.config.compact_entries && self.cut_point_bytes < self.config.compact_bytes {
+        if self.cut_points.len() < self.config.compact_entries && self.core.log_bytes() < self.config.compact_bytes {
             return Ok(());
         }
         // Half stays, so that a follower that is a little behind finds its entries in the log.
-        let cut = self.cut_points.len() / 2;
-        let mut last = None;
-        for point in self.cut_points.drain(..cut) {
-            self.cut_point_bytes -= point.bytes;
-            last = Some(point);
-        }
-        let Some(point) = last else { return Ok(()) };
+        let Some(point) = self.cut_points.drain(..self.cut_points.len() / 2).next_back() else { return Ok(()) };
         let context = snapshot_context(point.height, &point.header);
         match self.core.compact(point.index, context) {
             Ok(()) => tracing::info!(index = point.index, height = point.height, "the ordering log is cut"),
@@ -276,11 +288,10 @@ impl Orderer {
             out.snapshot_offer = effects.snapshot_offer;
         }
         if let Some(role) = effects.role {
-            if (role.role, role.leader) != (self.role.role, self.role.leader) {
-                // Whatever was on its way to the former leader, or in its batches, may be lost; duplicates are void.
-                self.in_flight.clear();
-                self.mempool.requeue_all();
-            }
+            // Whatever was on its way to the former leader, or in its batches, may be lost, also when the same node leads
+            // again in another term; duplicates are void.
+            self.in_flight.clear();
+            self.mempool.requeue_all();
             self.role = role;
             out.role = Some(role);
         }
@@ -288,7 +299,7 @@ impl Orderer {
     }
 
     fn ordered(&mut self, committed: Committed) -> OrderedBatch {
-        self.in_flight.remove(&committed.index);
+        self.ordered = committed.index;
         self.unexecuted.push_back(committed.index);
         let bytes = match committed.payload {
             Payload::Data(bytes) => bytes,
@@ -300,11 +311,12 @@ impl Orderer {
     /// Proposes batches while there is something queued and room for it; whether it proposed any.
     fn propose(&mut self) -> Result<bool, Stopped> {
         let mut proposed = false;
-        while self.in_flight.len() < limits::BATCHES_IN_FLIGHT_MAX
+        while self.in_flight.range(self.ordered + 1..).count() < limits::BATCHES_IN_FLIGHT_MAX
             && self.unexecuted.len() < limits::BATCHES_UNEXECUTED_MAX
             && self.mempool.has_queued()
         {
-            let taken = self.mempool.take_batch(self.config.batch_transactions_max, self.config.batch_bytes_max);
+            let BatchLimits { transactions, bytes } = self.config.batch_limits;
+            let taken = self.mempool.take_batch(transactions, bytes);
             let (ids, transactions): (Vec<_>, Vec<_>) =
                 taken.into_iter().map(|(id, bytes)| (id, bytes.to_vec())).unzip();
             let batch = Batch { proposed: self.now, proposer: self.config.node.clone(), transactions };
@@ -328,6 +340,11 @@ impl Orderer {
     /// Sets the clock without a tick: a batch's time is that of its proposal.
     pub fn set_now(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+    }
+
+    /// The chain's limits changed: batches are built to the new ones.
+    pub fn set_batch_limits(&mut self, limits: BatchLimits) {
+        self.config.batch_limits = limits;
     }
 
     /// Transactions that wait here.
@@ -354,6 +371,12 @@ impl Orderer {
     pub fn status(&self) -> Status {
         self.core.status()
     }
+}
+
+/// When a batch was proposed: the first field of its encoding, 8 bytes little-endian. `None` for what is no batch, which
+/// execution passes over.
+fn proposed_time(entry: &[u8]) -> Option<Timestamp> {
+    entry.first_chunk().map(|bytes| Timestamp(u64::from_le_bytes(*bytes)))
 }
 
 /// What a snapshot offer says of its block: height (8 bytes, little-endian) and header hash.

@@ -41,47 +41,31 @@ impl StateRead for Overlay<'_> {
         start_after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StateError> {
-        let above = |key: &[u8]| key.starts_with(prefix) && start_after.is_none_or(|start| key > start);
         let from = start_after.filter(|start| *start > prefix).unwrap_or(prefix).to_vec();
-        let written: Vec<_> = self
+        let mut written = self
             .writes
             .range(from..)
             .take_while(|(key, _)| key.starts_with(prefix))
-            .filter(|(key, _)| above(key))
-            .collect();
-        let deleted = written.iter().filter(|(_, value)| value.is_none()).count();
-        let mut merged: BTreeMap<Vec<u8>, Vec<u8>> =
-            self.below.scan(prefix, start_after, limit.saturating_add(deleted))?.into_iter().collect();
-        let complete_to = if merged.len() < limit.saturating_add(deleted) { None } else { merged.keys().last().cloned() };
-        for (key, value) in written {
-            match value {
-                Some(value) => {
-                    merged.insert(key.clone(), value.clone());
-                }
-                None => {
-                    merged.remove(key);
-                }
+            .filter(|(key, _)| start_after.is_none_or(|start| key.as_slice() > start))
+            .peekable();
+        let (mut rows, mut after) = (Vec::new(), start_after.map(<[u8]>::to_vec));
+        while rows.len() < limit {
+            // A page may be shorter than asked for; only an empty one is the end.
+            let page = self.below.scan(prefix, after.as_deref(), limit)?;
+            after = page.last().map(|(key, _)| key.clone());
+            let mut merged: BTreeMap<_, _> = page.into_iter().collect();
+            while let Some((key, value)) = written.next_if(|(key, _)| after.as_ref().is_none_or(|last| *key <= last)) {
+                match value {
+                    Some(value) => merged.insert(key.clone(), value.clone()),
+                    None => merged.remove(key),
+                };
+            }
+            rows.extend(merged);
+            if after.is_none() {
+                break;
             }
         }
-        // Beyond the last key read from below, keys from below may be missing: what was written there waits for the
-        // next page.
-        if let Some(last) = complete_to {
-            merged.retain(|key, _| *key <= last);
-        }
-        merged.truncate_to(limit);
-        Ok(merged.into_iter().collect())
-    }
-}
-
-/// Keeps the first entries of a map.
-trait Truncate {
-    fn truncate_to(&mut self, limit: usize);
-}
-
-impl Truncate for BTreeMap<Vec<u8>, Vec<u8>> {
-    fn truncate_to(&mut self, limit: usize) {
-        if let Some(key) = self.keys().nth(limit).cloned() {
-            self.split_off(&key);
-        }
+        rows.truncate(limit);
+        Ok(rows)
     }
 }

@@ -82,8 +82,12 @@ impl VerifiedCache {
     }
 
     /// Checks transactions on arrival; `None` where the signature or the signer is not valid.
-    pub fn admit(&self, transactions: Vec<(DecodedTransaction, Option<PublicKey>)>) -> Vec<Option<VerifiedTransaction>> {
-        let verdicts = self.verify(&transactions.iter().map(|(transaction, key)| (transaction, *key)).collect::<Vec<_>>());
+    pub fn admit(
+        &self,
+        transactions: Vec<(DecodedTransaction, Option<PublicKey>)>,
+    ) -> Vec<Option<VerifiedTransaction>> {
+        let verdicts =
+            self.verify(&transactions.iter().map(|(transaction, key)| (transaction, *key)).collect::<Vec<_>>());
         let judged = transactions.into_iter().zip(verdicts);
         judged.map(|((transaction, _), valid)| valid.then_some(VerifiedTransaction(transaction))).collect()
     }

@@ -3,7 +3,7 @@
 
 use galen_types::block::BLOCK_BYTES_MAX;
 use galen_types::certificate::CERTIFICATE_BYTES_MAX;
-use galen_types::{Block, Certificate, DecodeError, Encoding, Hash, HeaderSignature, VoterSet};
+use galen_types::{Block, BlockHeader, Certificate, DecodeError, Encoding, Hash, HeaderSignature, VoterSet};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::limits::SYNC_ANSWER_BYTES_MAX;
@@ -18,7 +18,7 @@ pub enum SyncRequest {
         /// The first height wanted.
         from: u64,
     },
-    /// Header signatures that the peer holds from this height on.
+    /// Header signatures and certificates that the peer holds from this height on.
     #[wincode(tag = 2)]
     Signatures {
         /// The first height wanted.
@@ -30,21 +30,23 @@ pub enum SyncRequest {
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 #[wincode(tag_encoding = "u8")]
 pub enum SyncAnswer {
-    /// Blocks in order of height, and the certificate that covers the last of them; both empty when the peer has none.
+    /// Blocks in order of height, and the certificate that covers them; empty when the peer has none.
     #[wincode(tag = 1)]
     Blocks {
         /// Encoded blocks.
         blocks: Vec<Vec<u8>>,
-        /// Covers the last block, and so all.
+        /// The headers after the last block, up to the one that the certificate names.
+        trail: Vec<BlockHeader>,
+        /// Covers the last header, and so all blocks.
         certificate: Option<Certificate>,
-        /// The peer's certified height.
-        certified_height: u64,
     },
-    /// Header signatures.
+    /// Header signatures and certificates.
     #[wincode(tag = 2)]
     Signatures {
         /// In order of height.
         signatures: Vec<HeaderSignature>,
+        /// The lowest that covers the height asked for, and the newest.
+        certificates: Vec<Certificate>,
     },
 }
 
@@ -56,7 +58,7 @@ pub const SYNC_REQUEST_BYTES_MAX: usize = 64;
 pub struct CertifiedRun {
     /// In order of height, each naming the one before as its parent.
     pub blocks: Vec<Block>,
-    /// Covers the last block.
+    /// Covers the last block; its own height may be above.
     pub certificate: Certificate,
 }
 
@@ -75,7 +77,7 @@ pub enum SyncError {
     /// Transactions that are not those of the header.
     #[error("a peer's block at height {0} does not hold the transactions that its header names")]
     Transactions(u64),
-    /// No certificate, or not one for the last block.
+    /// No certificate, or not one for the last header.
     #[error("a peer's blocks up to height {0} come without the certificate that covers them")]
     NotCertified(u64),
     /// A certificate that does not hold.
@@ -111,8 +113,8 @@ impl SyncAnswer {
         Ok(Self::decode(bytes, SYNC_ANSWER_BYTES_MAX)?)
     }
 
-    /// The blocks of an answer, once they are known to follow `parent` (a height and hash) and to be certified by
-    /// `voters`; `None` when the peer has no block for us.
+    /// The blocks of an answer above `parent` (a height and hash), once they are known to follow it and to be certified
+    /// by `voters`; `None` when there are none. Those up to `parent` are passed over: it may have grown since the question.
     ///
     /// # Errors
     /// [`SyncError`] naming what is wrong with the answer.
@@ -122,24 +124,31 @@ impl SyncAnswer {
         voters: &VoterSet,
         parent: (u64, Hash),
     ) -> Result<Option<CertifiedRun>, SyncError> {
-        let Self::Blocks { blocks, certificate, .. } = self else { return Err(SyncError::Unexpected) };
-        if blocks.is_empty() {
-            return Ok(None);
-        }
+        let Self::Blocks { blocks, trail, certificate } = self else { return Err(SyncError::Unexpected) };
         let (mut height, mut hash) = parent;
+        let mut follow = |header: &BlockHeader| {
+            if header.height.checked_sub(1) != Some(height) || header.parent != hash || header.genesis != *genesis {
+                return Err(SyncError::NotLinked(header.height));
+            }
+            (height, hash) = (header.height, header.hash());
+            Ok(())
+        };
         let mut run = Vec::with_capacity(blocks.len());
         for bytes in blocks {
             let block = Block::decode(&bytes, BLOCK_BYTES_MAX)?;
-            let header = &block.header;
-            if header.height != height + 1 || header.parent != hash || header.genesis != *genesis {
-                return Err(SyncError::NotLinked(header.height));
+            if block.header.height <= parent.0 {
+                continue;
             }
+            follow(&block.header)?;
             if !block.transactions_match() {
-                return Err(SyncError::Transactions(header.height));
+                return Err(SyncError::Transactions(block.header.height));
             }
-            (height, hash) = (header.height, header.hash());
             run.push(block);
         }
+        if run.is_empty() {
+            return Ok(None);
+        }
+        trail.iter().try_for_each(follow)?;
         let certificate = certificate
             .filter(|certificate| (certificate.height, certificate.header) == (height, hash))
             .ok_or(SyncError::NotCertified(height))?;

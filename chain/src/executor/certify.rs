@@ -2,6 +2,10 @@
 //!
 //! A voter signs every header that it computed itself, and stores (height, hash) durably before the signature leaves:
 //! after a crash it computes the same header again from the ordering log, and never signs another at that height.
+//!
+//! Signatures over heights that are applied live in the ledger; only those that came before their block wait in memory.
+
+use std::collections::BTreeMap;
 
 use galen_types::certificate::VoterSignature;
 use galen_types::{Certificate, HeaderSignature};
@@ -17,7 +21,7 @@ pub enum Certification {
     Nothing,
     /// A quorum is complete: everything up to the certificate's height is certified.
     Certified(Certificate),
-    /// Others are ahead: pull blocks up to this height.
+    /// A quorum is ahead: blocks up to this height can be pulled.
     Behind(u64),
 }
 
@@ -47,17 +51,32 @@ impl SignatureError {
 }
 
 impl Executor {
-    /// Takes up signatures of heights not certified yet after a restart.
+    /// Finds out, after a restart, which of the newest headers this node signed, and joins stored signatures to the
+    /// certificate that a crash may have kept from being stored.
     pub(super) fn reload_signatures(&mut self) -> Result<(), ExecutorError> {
-        let view = self.ledger.view()?;
-        self.signed_height = self.ledger.certified_height();
-        for height in self.ledger.certified_height() + 1..=self.tip.height {
-            if view.own_signature(height)?.is_some() {
+        let oldest = self.ledger.certified_height().max(self.tip.height.saturating_sub(limits::RELOADED_HEIGHTS_MAX));
+        self.signed_height = oldest;
+        for height in (oldest + 1..=self.tip.height).rev() {
+            if self.signed_height == oldest && self.ledger.view()?.own_signature(height)?.is_some() {
                 self.signed_height = height;
             }
-            for signature in view.signatures(height)? {
-                self.signatures.entry(height).or_default().insert(signature.voter.clone(), signature);
+            if height > self.ledger.certified_height() {
+                self.certify_at(height)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Takes up, after a restart, where the ordering log may be cut: it may hold entries from before.
+    pub(super) fn reload_cut_points(&mut self) -> Result<(), ExecutorError> {
+        if self.config.voter_key.is_none() {
+            return Ok(());
+        }
+        let newest = limits::CUT_POINTS_RELOADED_MAX;
+        let oldest = self.tip.height.saturating_sub(newest as u64) + 1;
+        for header in self.ledger.view()?.headers(oldest, newest)? {
+            let (index, height) = (header.raft_index, header.height);
+            self.cut_points.push_back(CutPoint { index, height, header: header.hash() });
         }
         Ok(())
     }
@@ -81,7 +100,7 @@ impl Executor {
         Ok(signatures)
     }
 
-    /// Makes blocks durable on a node that does not vote (a voter's signatures do that for it).
+    /// Makes pulled blocks durable: nobody signs what is certified, so no signature does it.
     ///
     /// # Errors
     /// [`ExecutorError`]: the replica must stop.
@@ -98,44 +117,59 @@ impl Executor {
         &mut self,
         signature: HeaderSignature,
     ) -> Result<Result<Certification, SignatureError>, ExecutorError> {
+        let Some(key) = self.voters.key_of(&signature.voter).copied() else {
+            return Ok(Err(SignatureError::NotAVoter));
+        };
         let height = signature.height;
-        if height <= self.ledger.certified_height() {
-            return Ok(Ok(Certification::Nothing));
+        if height > self.tip.height {
+            let known = self.ahead.get(&height).and_then(|known| known.get(&signature.voter));
+            if known != Some(&signature) {
+                if !signature.verifies(&self.genesis_hash, &key) {
+                    return Ok(Err(SignatureError::Bad));
+                }
+                self.keep_ahead(signature);
+            }
+            return Ok(Ok(self.quorum_ahead(height)));
         }
-        let Some(key) = self.voters.key_of(&signature.voter) else { return Ok(Err(SignatureError::NotAVoter)) };
-        if self.signatures.get(&height).and_then(|known| known.get(&signature.voter)) == Some(&signature) {
-            return Ok(Ok(Certification::Nothing));
+        let view = self.ledger.view()?;
+        let agrees = view.header_hash(height)? == Some(signature.header);
+        // What others send again, or after the certificate, is not worth a check.
+        let stored = if agrees {
+            height <= self.ledger.certified_height()
+                || view.signatures(height)?.iter().any(|known| known.voter == signature.voter)
+        } else {
+            view.evidence(height, self.voters.voters.len())?
+                .iter()
+                .any(|known| (known.height, &known.voter) == (height, &signature.voter))
+        };
+        drop(view);
+        if stored {
+            return self.stored(height, agrees);
         }
-        if !signature.verifies(&self.genesis_hash, key) {
+        if !signature.verifies(&self.genesis_hash, &key) {
             return Ok(Err(SignatureError::Bad));
         }
-        if height > self.tip.height {
-            self.keep_ahead(signature);
-            return Ok(Ok(self.ahead(height)));
-        }
-        if !self.store_signature(&signature)? {
-            return Ok(Err(SignatureError::Deviant));
-        }
-        self.signatures.entry(height).or_default().insert(signature.voter.clone(), signature);
-        Ok(Ok(self.certify_at(height)?.map_or(Certification::Nothing, Certification::Certified)))
+        self.store(&signature)
     }
 
-    /// Looks again at signatures that came before their block, once blocks up to the tip are applied; the newest
-    /// certificate that this makes.
+    /// Looks again at signatures and the certificate that came before their block, once blocks up to the tip are
+    /// applied; the newest certificate that this makes.
     ///
     /// # Errors
     /// [`ExecutorError`]: the replica must stop.
     pub fn certify_applied(&mut self) -> Result<Option<Certificate>, ExecutorError> {
         let mut newest = None;
-        let heights: Vec<u64> = self.signatures.range(..=self.tip.height).map(|(height, _)| *height).collect();
-        for height in heights {
-            let Some(known) = self.signatures.remove(&height) else { continue };
-            for signature in known.into_values() {
-                if self.store_signature(&signature)? {
-                    self.signatures.entry(height).or_default().insert(signature.voter.clone(), signature);
-                }
+        let later = self.ahead.split_off(&(self.tip.height + 1));
+        for signature in std::mem::replace(&mut self.ahead, later).into_values().flat_map(BTreeMap::into_values) {
+            if let Ok(Certification::Certified(certificate)) = self.store(&signature)? {
+                newest = Some(certificate);
             }
-            newest = self.certify_at(height)?.or(newest);
+        }
+        if let Some(certificate) = self.certificate_ahead.take_if(|ahead| ahead.height <= self.tip.height)
+            && certificate.height > self.ledger.certified_height()
+        {
+            self.store_certificate(&certificate)?;
+            newest = Some(certificate);
         }
         Ok(newest)
     }
@@ -146,74 +180,102 @@ impl Executor {
     /// [`ExecutorError::Contradicted`] when a quorum certified another header than this node computed: it must stop.
     pub fn add_certificate(&mut self, certificate: Certificate) -> Result<Certification, ExecutorError> {
         let height = certificate.height;
-        if height <= self.ledger.certified_height() || certificate.verify(&self.genesis_hash, &self.voters).is_err() {
+        if height <= self.ledger.certified_height()
+            && self.ledger.view()?.header_hash(height)? == Some(certificate.header)
+        {
             return Ok(Certification::Nothing);
         }
-        if height > self.tip.height {
-            self.certified_ahead = self.certified_ahead.max(height);
-            return Ok(self.ahead(height));
+        if certificate.verify(&self.genesis_hash, &self.voters).is_err() {
+            return Ok(Certification::Nothing);
         }
-        self.store_certificate(certificate.clone())?;
-        Ok(Certification::Certified(certificate))
+        let ahead = height > self.tip.height;
+        self.keep_certificate(certificate.clone())?;
+        Ok(if ahead { Certification::Behind(height) } else { Certification::Certified(certificate) })
     }
 
-    /// Stores a certificate that was verified, over a block that is applied.
-    pub(super) fn store_certificate(&mut self, certificate: Certificate) -> Result<(), ExecutorError> {
-        let height = certificate.height;
-        if let Some(own) = self.ledger.view()?.header_hash(height)?
-            && own != certificate.header
-        {
-            return Err(ExecutorError::Contradicted { height, own, certified: certificate.header });
+    /// Stores a certificate that was verified, or keeps it until its block is applied.
+    pub(super) fn keep_certificate(&mut self, certificate: Certificate) -> Result<(), ExecutorError> {
+        if certificate.height <= self.tip.height {
+            return self.store_certificate(&certificate);
         }
-        self.ledger.put_certificate(&certificate)?;
-        self.signatures = self.signatures.split_off(&(height + 1));
+        if self.certificate_ahead.as_ref().is_none_or(|ahead| ahead.height < certificate.height) {
+            self.certificate_ahead = Some(certificate);
+        }
         Ok(())
     }
 
-    /// Stores a verified signature over an applied height; `false` when it is over another header.
-    fn store_signature(&self, signature: &HeaderSignature) -> Result<bool, ExecutorError> {
-        let agrees = self.ledger.put_signature(signature)?;
-        if !agrees {
-            let height = signature.height;
-            tracing::error!(voter = %signature.voter, height, "a voter signed another header: evidence is kept");
+    /// Stores a certificate that was verified, over a block that is applied.
+    fn store_certificate(&mut self, certificate: &Certificate) -> Result<(), ExecutorError> {
+        let (height, certified) = (certificate.height, certificate.header);
+        if let Some(own) = self.ledger.view()?.header_hash(height)?
+            && own != certified
+        {
+            for VoterSignature { voter, signature } in certificate.signatures.iter().cloned() {
+                self.ledger.put_signature(&HeaderSignature { height, header: certified, voter, signature })?;
+            }
+            self.ledger.sync()?;
+            return Err(ExecutorError::Contradicted { height, own, certified });
         }
-        Ok(agrees)
+        self.ledger.put_certificate(certificate)?;
+        Ok(())
     }
 
+    /// Stores a verified signature over an applied height, with the chain or as evidence.
+    fn store(&mut self, signature: &HeaderSignature) -> Result<Result<Certification, SignatureError>, ExecutorError> {
+        let agrees = self.ledger.put_signature(signature)?;
+        if !agrees {
+            let (voter, height) = (&signature.voter, signature.height);
+            tracing::error!(%voter, height, "a voter signed another header: evidence is kept");
+        }
+        self.stored(signature.height, agrees)
+    }
+
+    /// What a signature that is stored leads to.
+    fn stored(&mut self, height: u64, agrees: bool) -> Result<Result<Certification, SignatureError>, ExecutorError> {
+        if !agrees {
+            return Ok(Err(SignatureError::Deviant));
+        }
+        if height <= self.ledger.certified_height() {
+            return Ok(Ok(Certification::Nothing));
+        }
+        Ok(Ok(self.certify_at(height)?.map_or(Certification::Nothing, Certification::Certified)))
+    }
+
+    /// Joins the stored signatures over an applied height to a certificate, if they are a quorum's.
     fn certify_at(&mut self, height: u64) -> Result<Option<Certificate>, ExecutorError> {
-        let Some(known) = self.signatures.get(&height).filter(|known| known.len() >= self.voters.quorum()) else {
+        let view = self.ledger.view()?;
+        let mut known = view.signatures(height)?;
+        let Some(header) = view.header_hash(height)?.filter(|_| known.len() >= self.voters.quorum()) else {
             return Ok(None);
         };
-        let Some(header) = self.ledger.view()?.header_hash(height)? else { return Ok(None) };
-        let signatures = known
-            .values()
-            .map(|signature| VoterSignature { voter: signature.voter.clone(), signature: signature.signature })
-            .collect();
-        let certificate = Certificate { height, header, signatures };
-        self.store_certificate(certificate.clone())?;
+        drop(view);
+        known.sort_by(|left, right| left.voter.cmp(&right.voter));
+        let part = |signed: HeaderSignature| VoterSignature { voter: signed.voter, signature: signed.signature };
+        let certificate = Certificate { height, header, signatures: known.into_iter().map(part).collect() };
+        self.store_certificate(&certificate)?;
         Ok(Some(certificate))
     }
 
     /// Keeps a verified signature over a block not applied yet, within bounds.
     fn keep_ahead(&mut self, signature: HeaderSignature) {
-        let ahead = self.signatures.range(self.tip.height + 1..);
-        let kept = ahead.filter(|(_, known)| known.contains_key(&signature.voter)).count();
+        let kept = self.ahead.values().filter(|known| known.contains_key(&signature.voter)).count();
         if kept < limits::SIGNATURES_AHEAD_PER_VOTER_MAX {
-            self.signatures.entry(signature.height).or_default().insert(signature.voter.clone(), signature);
+            self.ahead.entry(signature.height).or_default().insert(signature.voter.clone(), signature);
         }
     }
 
-    fn ahead(&self, height: u64) -> Certification {
-        if height > self.tip.height + 1 { Certification::Behind(height) } else { Certification::Nothing }
+    /// Whether a quorum signed one header at a height above the tip: then it can be pulled.
+    fn quorum_ahead(&self, height: u64) -> Certification {
+        let Some(known) = self.ahead.get(&height) else { return Certification::Nothing };
+        let same = |header| known.values().filter(|signature| signature.header == header).count();
+        let quorum = known.values().any(|signature| same(signature.header) >= self.voters.quorum());
+        if quorum { Certification::Behind(height) } else { Certification::Nothing }
     }
 
     /// Blocks that are now durable, applied and certified: below them the ordering log may be cut.
-    ///
-    /// # Errors
-    /// [`ExecutorError`]: the replica must stop.
-    pub fn cut_points(&mut self) -> Result<Vec<CutPoint>, ExecutorError> {
+    pub fn cut_points(&mut self) -> Vec<CutPoint> {
         let safe = self.ledger.certified_height().min(self.ledger.durable_height());
-        let rest = self.cut_points.split_off(&(safe + 1));
-        Ok(std::mem::replace(&mut self.cut_points, rest).into_values().collect())
+        let count = self.cut_points.partition_point(|point| point.height <= safe);
+        self.cut_points.drain(..count).collect()
     }
 }

@@ -27,12 +27,15 @@ pub(super) struct Proposal {
     pub(super) transactions: Vec<DecodedTransaction>,
 }
 
+/// Void transactions, and why.
+type LeftOut = Vec<(TransactionId, Void)>;
+
 /// What execution of a proposal gives, before it has a header.
 pub(crate) struct Run {
     pub(crate) transactions: Vec<Vec<u8>>,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) writes: Vec<StateWrite>,
-    pub(crate) void: Vec<(TransactionId, Void)>,
+    pub(crate) void: LeftOut,
 }
 
 /// A block with everything it changes, not written yet.
@@ -53,8 +56,7 @@ impl Executor {
         if ordered.index <= applied {
             return Ok(Executed { applied_index: applied, ..Executed::default() });
         }
-        let parameters = self.parameters()?;
-        let Some((batch, transactions)) = decode_batch(&ordered.bytes, &parameters) else {
+        let Some((batch, transactions, mut void)) = decode_batch(&ordered.bytes, &self.parameters) else {
             return self.passed_over(ordered, Vec::new());
         };
         let proposal = Proposal {
@@ -64,32 +66,21 @@ impl Executor {
             raft_index: ordered.index,
             transactions,
         };
-        let (built, void) = self.build(proposal)?;
+        let (built, left_out) = self.build(proposal)?;
+        void.extend(left_out);
         let Some(built) = built else { return self.passed_over(ordered, void) };
-        let block = self.commit(built, ordered.bytes.len())?;
+        let block = self.commit(built)?;
         Ok(Executed { applied_index: ordered.index, block: Some(block), void })
     }
 
     /// An entry that makes no block.
-    fn passed_over(
-        &mut self,
-        ordered: &OrderedBatch,
-        void: Vec<(TransactionId, Void)>,
-    ) -> Result<Executed, ExecutorError> {
+    fn passed_over(&mut self, ordered: &OrderedBatch, void: LeftOut) -> Result<Executed, ExecutorError> {
         self.ledger.mark_applied(ordered.index, ordered.term)?;
         Ok(Executed { applied_index: ordered.index, block: None, void })
     }
 
-    /// The parameters in force at the tip.
-    pub(super) fn parameters(&self) -> Result<Parameters, ExecutorError> {
-        Ok(galen_contracts::query::get_parameters(&LedgerState(self.ledger.view()?))?)
-    }
-
     /// Executes a proposal on the tip's state. No block when every transaction is void.
-    pub(super) fn build(
-        &self,
-        proposal: Proposal,
-    ) -> Result<(Option<Built>, Vec<(TransactionId, Void)>), ExecutorError> {
+    pub(super) fn build(&self, proposal: Proposal) -> Result<(Option<Built>, LeftOut), ExecutorError> {
         let state = LedgerState(self.ledger.view()?);
         let context = BlockContext {
             genesis: self.genesis_hash,
@@ -126,15 +117,22 @@ impl Executor {
     }
 
     /// Writes a block: one batch, everything or nothing.
-    pub(super) fn commit(&mut self, built: Built, entry_bytes: usize) -> Result<ExecutedBlock, ExecutorError> {
+    pub(super) fn commit(&mut self, built: Built) -> Result<ExecutedBlock, ExecutorError> {
         let Built { block, hash, receipts, prepared } = built;
         let events = event_index(block.header.height, &receipts);
         let (height, time, index) = (block.header.height, block.header.time, block.header.raft_index);
         let commit = BlockCommit { block: &block, receipts: &receipts, events: &events, next_voters: None };
         self.ledger.commit(&commit, &prepared)?;
+        let parameters_key = galen_contracts::keys::parameters();
+        let key_of = |write: &StateWrite| write.0.as_slice().cmp(parameters_key.as_bytes());
+        if prepared.writes().binary_search_by(key_of).is_ok() {
+            self.parameters = galen_contracts::query::get_parameters(&LedgerState(self.ledger.view()?))?;
+        }
         let (block, receipts) = (Arc::new(block), Arc::new(receipts));
         self.tip = Tip { height, hash, time };
-        self.cut_points.insert(height, CutPoint { index, height, header: hash, bytes: entry_bytes });
+        if self.config.voter_key.is_some() {
+            self.cut_points.push_back(CutPoint { index, height, header: hash });
+        }
         Ok(ExecutedBlock { block, hash, receipts })
     }
 }
@@ -166,7 +164,8 @@ pub(crate) fn run(
     }
     if !run.transactions.is_empty() {
         let limit = limits::PRUNE_PER_BLOCK_MIN + 2 * run.transactions.len();
-        let pruned = galen_contracts::prune_live_ids(&overlay, context, limit)?;
+        // On the parent's state, where nothing has to be merged: what this block records does not expire in it.
+        let pruned = galen_contracts::prune_live_ids(state, context, limit)?;
         overlay.write(pruned);
     }
     run.writes = overlay.into_writes();
@@ -201,9 +200,13 @@ pub(crate) fn event_index(height: u64, receipts: &[Receipt]) -> Vec<Row> {
         .collect()
 }
 
-/// Decodes a batch and its transactions. What is no transaction, stands twice or exceeds a block's limits is left out;
-/// a batch that cannot be decoded makes no block. Either is the leader's fault and the same on every replica.
-fn decode_batch(bytes: &[u8], parameters: &Parameters) -> Option<(Batch, Vec<DecodedTransaction>)> {
+/// A batch, its transactions, and those of them that are void before any rule is asked.
+type DecodedBatch = (Batch, Vec<DecodedTransaction>, LeftOut);
+
+/// Decodes a batch and its transactions. What is no transaction or stands twice is left out; what is above a block's
+/// limits too, and the leader proposes it again; a batch that cannot be decoded makes no block. It is the same on every
+/// replica.
+fn decode_batch(bytes: &[u8], parameters: &Parameters) -> Option<DecodedBatch> {
     if bytes.is_empty() {
         return None;
     }
@@ -217,18 +220,29 @@ fn decode_batch(bytes: &[u8], parameters: &Parameters) -> Option<(Batch, Vec<Dec
     let limit = parameters.transaction_bytes_max as usize;
     let mut room = parameters.block_bytes_max as usize;
     let mut seen = HashSet::new();
-    let mut transactions = Vec::with_capacity(batch.transactions.len());
+    let (mut transactions, mut void) = (Vec::with_capacity(batch.transactions.len()), Vec::new());
     for bytes in std::mem::take(&mut batch.transactions) {
-        if bytes.len() > room || transactions.len() == parameters.block_transactions_max as usize {
-            tracing::error!(proposer = %batch.proposer, "a committed batch is above a block's limits; the rest is left out");
+        let size = bytes.len();
+        let transaction = match DecodedTransaction::decode(bytes, size) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                tracing::warn!(%error, proposer = %batch.proposer, "a committed batch holds bytes that are no transaction");
+                continue;
+            }
+        };
+        if !seen.insert(transaction.id) {
+            continue;
+        }
+        if size > limit {
+            void.push((transaction.id, Void::Oversize { size, limit }));
+            continue;
+        }
+        if size > room || transactions.len() == parameters.block_transactions_max as usize {
+            tracing::warn!(proposer = %batch.proposer, "a committed batch is above a block's limits; the rest is left out");
             break;
         }
-        room -= bytes.len();
-        match DecodedTransaction::decode(bytes, limit) {
-            Ok(transaction) if seen.insert(transaction.id) => transactions.push(transaction),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "a committed batch holds bytes that are no transaction"),
-        }
+        room -= size;
+        transactions.push(transaction);
     }
-    Some((batch, transactions))
+    Some((batch, transactions, void))
 }

@@ -25,6 +25,13 @@ impl Executor {
     /// # Errors
     /// [`FollowError::Answer`] when the answer is not believed, [`FollowError::Fatal`] when this replica must stop.
     pub fn follow(&mut self, answer: SyncAnswer) -> Result<Vec<Executed>, FollowError> {
+        if let SyncAnswer::Blocks { certificate: Some(certificate), .. } = &answer
+            && certificate.height <= self.tip.height
+        {
+            // The tip has grown since the question.
+            self.add_certificate(certificate.clone())?;
+            return Ok(Vec::new());
+        }
         let parent = (self.tip.height, self.tip.hash);
         let Some(run) = answer.certified_run(&self.genesis_hash, &self.voters, parent)? else { return Ok(Vec::new()) };
         let CertifiedRun { blocks, certificate } = run;
@@ -32,7 +39,7 @@ impl Executor {
         for block in blocks {
             applied.push(self.apply_certified(block)?);
         }
-        self.store_certificate(certificate)?;
+        self.keep_certificate(certificate)?;
         Ok(applied)
     }
 
@@ -40,7 +47,7 @@ impl Executor {
     fn apply_certified(&mut self, block: Block) -> Result<Executed, ExecutorError> {
         let header = &block.header;
         let certified = header.hash();
-        let limit = self.parameters()?.transaction_bytes_max as usize;
+        let limit = self.parameters.transaction_bytes_max as usize;
         let transactions: Result<Vec<_>, _> =
             block.transactions.iter().map(|bytes| DecodedTransaction::decode(bytes.clone(), limit)).collect();
         let contradicted = |own| ExecutorError::Contradicted { height: header.height, own, certified };
@@ -57,9 +64,8 @@ impl Executor {
         if built.hash != certified {
             return Err(contradicted(built.hash));
         }
-        let bytes = block.transactions.iter().map(Vec::len).sum();
         let index = header.raft_index;
-        let executed = self.commit(built, bytes)?;
+        let executed = self.commit(built)?;
         Ok(Executed { applied_index: index, block: Some(executed), void: Vec::new() })
     }
 }

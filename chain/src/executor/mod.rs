@@ -11,13 +11,14 @@ mod certify;
 pub(crate) mod execute;
 mod follow;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use galen_contracts::{StateError, StateRead};
 use galen_ledger::{Ledger, LedgerError, StateWrite, View};
 use galen_types::{
-    Block, Genesis, Hash, HeaderSignature, NodeName, Receipt, SecretKey, Timestamp, TransactionId, VoterSet,
+    Block, Certificate, Genesis, Hash, HeaderSignature, NodeName, Parameters, Receipt, SecretKey, Timestamp,
+    TransactionId, VoterSet,
 };
 
 pub use certify::{Certification, SignatureError};
@@ -93,6 +94,14 @@ pub enum Void {
     /// The signature does not verify under the key that the signer has registered.
     #[error("the signature does not verify under the signer's registered key; sign with the current key")]
     BadSignature,
+    /// Larger than the chain takes, since a vote lowered the limit.
+    #[error("it has {size} bytes; the chain takes {limit}: split its content")]
+    Oversize {
+        /// Its bytes.
+        size: usize,
+        /// The parameter `transaction_bytes_max`.
+        limit: usize,
+    },
 }
 
 impl Void {
@@ -101,6 +110,7 @@ impl Void {
         match self {
             Self::Rule(reason) => reason.code(),
             Self::BadSignature => "transaction-bad-signature",
+            Self::Oversize { .. } => "transaction-oversize",
         }
     }
 }
@@ -135,12 +145,15 @@ pub struct Executor {
     voters: VoterSet,
     voters_hash: Hash,
     tip: Tip,
-    /// Signatures over heights not certified yet, by height and voter.
-    signatures: BTreeMap<u64, BTreeMap<NodeName, HeaderSignature>>,
-    /// Where the ordering log may be cut once it is certified: blocks applied since.
-    cut_points: BTreeMap<u64, CutPoint>,
-    /// Certificates of heights above the tip, the newest: what is known to be there to pull.
-    certified_ahead: u64,
+    /// The parameters in force at the tip.
+    parameters: Parameters,
+    /// Verified signatures over heights above the tip, by height and voter; those at or below it are in the ledger.
+    ahead: BTreeMap<u64, BTreeMap<NodeName, HeaderSignature>>,
+    /// The newest certificate of a height above the tip.
+    certificate_ahead: Option<Certificate>,
+    /// Where the ordering log may be cut once it is durable and certified, by ascending height. Empty on nodes that do
+    /// not order.
+    cut_points: VecDeque<CutPoint>,
     /// Headers up to here are signed by this node.
     signed_height: u64,
 }
@@ -159,6 +172,7 @@ impl Executor {
         let tip = ledger.tip()?;
         let time = tip.header.as_ref().map_or(config.genesis.founded, |header| header.time);
         let tip = Tip { height: tip.height, hash: tip.hash, time };
+        let parameters = galen_contracts::query::get_parameters(&LedgerState(ledger.view()?))?;
         let mut executor = Self {
             ledger,
             config,
@@ -166,12 +180,14 @@ impl Executor {
             voters_hash: voters.hash(),
             voters,
             tip,
-            signatures: BTreeMap::new(),
-            cut_points: BTreeMap::new(),
-            certified_ahead: 0,
+            parameters,
+            ahead: BTreeMap::new(),
+            certificate_ahead: None,
+            cut_points: VecDeque::new(),
             signed_height: 0,
         };
         executor.reload_signatures()?;
+        executor.reload_cut_points()?;
         Ok(executor)
     }
 
@@ -195,9 +211,9 @@ impl Executor {
         &self.ledger
     }
 
-    /// The highest height known to be certified, here or by a certificate of a peer.
-    pub fn certified_known(&self) -> u64 {
-        self.ledger.certified_height().max(self.certified_ahead)
+    /// The parameters in force at the tip.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 }
 

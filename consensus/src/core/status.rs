@@ -53,6 +53,12 @@ pub struct PeerProgress {
 }
 
 impl RaftCore {
+    /// Bytes of entries held in memory.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.raw.store().bytes()
+    }
+
     /// The node's state now.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -76,7 +82,7 @@ impl RaftCore {
             snapshot: self.raw.store().snapshot.index,
             last: raft.raft_log.last_index(),
             durable: raft.raft_log.persisted,
-            log_bytes: self.raw.store().bytes(),
+            log_bytes: self.log_bytes(),
             pending: self.pending.len(),
             membership: self.membership().clone(),
             peers,

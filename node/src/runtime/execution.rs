@@ -169,7 +169,9 @@ impl Execution {
         let tip = self.executor.tip();
         self.publish_progress()?;
         if let Some(ordering) = &self.ordering {
-            let _ = ordering.send(OrderingInput::Applied { index: executed.applied_index, time: tip.time, settled });
+            let limits = self.executor.parameters().into();
+            let applied = OrderingInput::Applied { index: executed.applied_index, time: tip.time, limits, settled };
+            let _ = ordering.send(applied);
         }
         Ok(())
     }
@@ -240,11 +242,8 @@ impl Execution {
                 self.certified()
             }
             Certification::Behind(height) => {
-                self.progress.send_if_modified(|progress| {
-                    let news = height > progress.known_height;
-                    progress.known_height = progress.known_height.max(height);
-                    news
-                });
+                // Also when it is known already: the peer that was asked then may not have had it yet.
+                self.progress.send_modify(|progress| progress.known_height = progress.known_height.max(height));
                 Ok(())
             }
         }
@@ -258,7 +257,7 @@ impl Execution {
             let _ = self.events.send(Arc::new(StreamEvent::Certified { height }));
         }
         if let Some(ordering) = &self.ordering {
-            let points = self.executor.cut_points()?;
+            let points = self.executor.cut_points();
             if !points.is_empty() {
                 let _ = ordering.send(OrderingInput::CutPoints(points));
             }

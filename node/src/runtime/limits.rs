@@ -24,6 +24,9 @@ pub(super) const SYNC_DEADLINE: Duration = Duration::from_secs(20);
 /// How often this node looks whether it lags, beside being told.
 pub(super) const SYNC_PERIOD: Duration = Duration::from_millis(500);
 
+/// How often a node that does not order asks for blocks without having been told that there are any.
+pub(super) const SYNC_UNASKED: Duration = Duration::from_secs(2);
+
 /// Heights that a voter may lag behind before it pulls blocks beside ordering.
 pub(super) const SYNC_LAG_VOTER: u64 = 64;
 
@@ -31,7 +34,7 @@ pub(super) const SYNC_LAG_VOTER: u64 = 64;
 pub(super) const ORDERING_ROUND_MAX: usize = 512;
 
 /// Bytes of entries that the ordering log keeps in memory before it is cut, whatever their number.
-pub(super) const LOG_KEPT_BYTES: usize = 64 << 20;
+pub(super) const LOG_KEPT_BYTES: u64 = 64 << 20;
 
 /// How often clients that gave up waiting are forgotten.
 pub(super) const RECEIPTS_SWEEP: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use galen_chain::orderer::{CutPoint, parse_snapshot_context};
 use galen_chain::signatures::VerifiedTransaction;
-use galen_chain::{MempoolRefusal, OrderedBatch, Orderer, OrdererEffects};
+use galen_chain::{BatchLimits, MempoolRefusal, OrderedBatch, Orderer, OrdererEffects};
 use galen_consensus::{MessageError, Persist, PersistToken, RaftId, Role, Stopped};
 use galen_p2p::NetworkHandle;
 use galen_types::{Encoding, Hash, NodeName, Timestamp, TransactionId};
@@ -49,6 +49,8 @@ pub(super) enum OrderingInput {
         index: u64,
         /// The last block's time.
         time: Timestamp,
+        /// What a batch may hold from here on.
+        limits: BatchLimits,
         /// Transactions that are in a block or void since.
         settled: Vec<TransactionId>,
     },
@@ -124,7 +126,10 @@ impl Ordering {
     fn turn(&mut self, inputs: &Receiver<OrderingInput>) -> Result<(), Stopped> {
         let mut next_tick = Instant::now() + self.tick;
         while !self.shutdown.is_stopping() {
-            match inputs.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
+            let received = inputs.recv_timeout(next_tick.saturating_duration_since(Instant::now()));
+            // First: frames are judged by the clock, and a batch's time is that of its proposal.
+            self.orderer.set_now(Timestamp::now());
+            match received {
                 Ok(input) => {
                     self.take(input)?;
                     for input in inputs.try_iter().take(limits::ORDERING_ROUND_MAX) {
@@ -142,7 +147,6 @@ impl Ordering {
                 next_tick = now + self.tick;
                 self.observe();
             }
-            self.orderer.set_now(Timestamp::now());
             let effects = self.orderer.effects()?;
             self.carry_out(effects)?;
         }
@@ -170,7 +174,10 @@ impl Ordering {
             }
             OrderingInput::Persisted(token) => self.orderer.persisted(token)?,
             OrderingInput::PersistFailed(cause) => self.orderer.stop(&cause),
-            OrderingInput::Applied { index, time, settled } => self.orderer.applied(index, time, &settled)?,
+            OrderingInput::Applied { index, time, limits, settled } => {
+                self.orderer.set_batch_limits(limits);
+                self.orderer.applied(index, time, &settled)?;
+            }
             OrderingInput::CutPoints(points) => {
                 for point in points {
                     self.orderer.may_cut(point)?;

@@ -217,6 +217,7 @@ fn refused(refusal: &AdmissionRefusal) -> ServiceError {
                 | Void::Rule(
                     VoidReason::UnknownSigner(_) | VoidReason::SuspendedSigner(_) | VoidReason::SuspendedMember(_),
                 ) => ErrorKind::Unauthenticated,
+                Void::Oversize { .. } => ErrorKind::TooLarge,
                 Void::Rule(VoidReason::Expired { .. }) => ErrorKind::Gone,
                 Void::Rule(VoidReason::Duplicate) => ErrorKind::Conflict,
                 Void::Rule(VoidReason::RefusalQuotaExhausted { .. }) => ErrorKind::TooMany,

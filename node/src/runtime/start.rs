@@ -7,7 +7,7 @@ use std::sync::mpsc::{channel, sync_channel};
 use std::time::Duration;
 
 use galen_chain::signatures::VerifiedCache;
-use galen_chain::{Executor, ExecutorConfig, ExecutorError, Orderer, OrdererConfig};
+use galen_chain::{BatchLimits, Executor, ExecutorConfig, ExecutorError, Orderer, OrdererConfig};
 use galen_consensus::vfs::RealVfs;
 use galen_consensus::{CoreConfig, Identity, Log, LogError, LogOptions, Membership, RaftId, Recovered};
 use galen_keys::{KeyError, KeyPair, Keystore, PasswordSource};
@@ -15,7 +15,7 @@ use galen_ledger::{Ledger, LedgerError, LedgerOptions};
 use galen_p2p::{Multiaddr, Network, NetworkConfig, NetworkEvents, NetworkHandle, PeerRegistry, RegisteredPeer};
 use galen_types::genesis::{GENESIS_BYTES_MAX, GenesisError};
 use galen_types::member::{Node as NodeRecord, NodeAddress, NodeRole};
-use galen_types::{Genesis, Hash, NodeName, Signer};
+use galen_types::{Genesis, Hash, NodeName, Signer, Timestamp};
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
@@ -196,7 +196,12 @@ impl Loaded {
         Ok(Network::start(config).await?)
     }
 
-    fn orderer(&self, recovered: Recovered, applied: u64) -> Result<(Orderer, HashMap<RaftId, NodeName>), StartError> {
+    fn orderer(
+        &self,
+        recovered: Recovered,
+        applied: u64,
+        batch_limits: BatchLimits,
+    ) -> Result<(Orderer, HashMap<RaftId, NodeName>), StartError> {
         let voters: HashMap<RaftId, NodeName> = self
             .genesis
             .nodes()
@@ -210,16 +215,14 @@ impl Loaded {
         let mut core = CoreConfig::new(RaftId(self.record.raft_id), membership, seed);
         core.election_tick = section.election_ticks;
         core.heartbeat_tick = section.heartbeat_ticks;
-        let parameters = &self.genesis.parameters;
         let config = OrdererConfig {
             core,
             node: self.config.node.clone(),
-            batch_transactions_max: parameters.block_transactions_max as usize,
-            batch_bytes_max: parameters.block_bytes_max as usize,
+            batch_limits,
             compact_entries: section.compact_entries,
             compact_bytes: limits::LOG_KEPT_BYTES,
         };
-        Ok((Orderer::new(config, recovered, applied, voters.clone())?, voters))
+        Ok((Orderer::new(config, recovered, applied, voters.clone(), Timestamp::now())?, voters))
     }
 }
 
@@ -296,7 +299,7 @@ impl Node {
         let mut ordering_inputs = None;
         let mut voter_ids = HashMap::new();
         let target = if let Some((log, recovered)) = log {
-            let (orderer, nodes) = loaded.orderer(recovered, ledger.applied()?.index)?;
+            let (orderer, nodes) = loaded.orderer(recovered, ledger.applied()?.index, executor.parameters().into())?;
             voter_ids = nodes.iter().map(|(id, node)| (node.clone(), *id)).collect();
             let (inputs, inputs_receiver) = sync_channel(limits::ORDERING_INPUTS_MAX);
             let (writes, writes_receiver) = channel();

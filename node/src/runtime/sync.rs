@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+use galen_chain::limits::SYNC_SIGNATURE_HEIGHTS_MAX;
 use galen_chain::sync::{SYNC_REQUEST_BYTES_MAX, SyncAnswer, SyncRequest};
 use galen_ledger::Ledger;
 use galen_p2p::{NetworkHandle, Refusal, Responder};
@@ -43,6 +44,7 @@ impl Sync {
     /// Runs until the node stops.
     pub(super) async fn run(mut self) {
         let mut turn = 0;
+        let mut asked = Instant::now();
         let mut stalled = Stall::default();
         loop {
             // Woken by news, and from time to time in case the news itself was lost.
@@ -55,14 +57,20 @@ impl Sync {
             self.reach_snapshot();
             let progress = *self.progress.borrow_and_update();
             let goal = self.goal(&progress);
-            if progress.height < goal {
+            // An announcement may have been lost: a node that does not order asks of itself now and then.
+            let due = self.role != NodeRole::Voter && asked.elapsed() >= limits::SYNC_UNASKED;
+            if progress.height < goal || due {
+                asked = Instant::now();
                 turn += 1;
+                let goal = goal.max(progress.height + 1);
                 self.pull(turn, goal).await;
                 self.reach_snapshot();
             }
             if stalled.certification_hangs(&progress) {
                 turn += 1;
-                self.pull_signatures(turn, progress.certified_height + 1).await;
+                // Near the tip: a certificate covers everything below it.
+                let near = progress.height.saturating_sub(SYNC_SIGNATURE_HEIGHTS_MAX / 2);
+                self.pull_signatures(turn, near.max(progress.certified_height + 1)).await;
             }
         }
     }
@@ -75,11 +83,12 @@ impl Sync {
         offered.max(known)
     }
 
-    /// Accepts a snapshot offer once its block is here, certified; refuses it when another block is.
+    /// Accepts a snapshot offer once its block is here, certified and durable (the log before it goes); refuses it when
+    /// another block is.
     fn reach_snapshot(&self) {
         let Some(ordering) = &self.ordering else { return };
         let Some(goal) = *self.snapshot_goal.borrow() else { return };
-        if self.ledger.certified_height() < goal.height {
+        if self.ledger.certified_height().min(self.ledger.durable_height()) < goal.height {
             return;
         }
         let held = self.ledger.view().and_then(|view| view.header(goal.height));
@@ -128,8 +137,11 @@ impl Sync {
         let request = SyncRequest::Signatures { from }.encode();
         let answer = self.network.request(&peer, kinds::SYNC, request.into(), limits::SYNC_DEADLINE).await;
         if let Ok(bytes) = answer
-            && let Ok(SyncAnswer::Signatures { signatures }) = SyncAnswer::from_peer(&bytes)
+            && let Ok(SyncAnswer::Signatures { signatures, certificates }) = SyncAnswer::from_peer(&bytes)
         {
+            for certificate in certificates {
+                self.execution.offer(ExecutionInput::Certificate(certificate));
+            }
             for signature in signatures {
                 self.execution.offer(ExecutionInput::Signature(signature));
             }
