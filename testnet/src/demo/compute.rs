@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use galen_aggregate::{ColumnResult, GroupResult, ResultTable};
+use galen_aggregate::{ColumnResult, GroupResult, ResultDocument, ResultTable};
 use galen_client::{JobResult, silent};
 use galen_types::job::JobSpecification;
 use galen_types::vocabulary::{Purpose, Statistic};
@@ -49,8 +49,9 @@ pub(super) async fn run_job(cast: &Cast) -> Result<(JobResult, ResultTable), Tes
         data_use: affirmed(),
     };
     let result = cast.client.run_job(specification, None, JOB_PATIENCE, &silent()).await?;
-    let table = ResultTable::from_json(&result.document).map_err(|error| wrong(COMPUTE, error.to_string()))?;
-    Ok((result, table))
+    let document = ResultDocument::from_json(&result.document).map_err(|error| wrong(COMPUTE, error.to_string()))?;
+    ensure(COMPUTE, document.job == result.job.job.id, || format!("the result is of job {}", document.job))?;
+    Ok((result, document.table))
 }
 
 pub(super) async fn compute(cast: &Cast) -> Result<Step, TestnetError> {
