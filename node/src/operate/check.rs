@@ -44,7 +44,10 @@ pub fn check(home: &NodeHome) -> Vec<CheckItem> {
     let mut items = Vec::new();
     let config = match NodeConfig::load(home) {
         Ok(config) => {
-            items.push(CheckItem::new("configuration", Ok(format!("{} is for {}", home.config().display(), config.node))));
+            items.push(CheckItem::new(
+                "configuration",
+                Ok(format!("{} is for {}", home.config().display(), config.node)),
+            ));
             config
         }
         Err(error) => {
@@ -56,11 +59,14 @@ pub fn check(home: &NodeHome) -> Vec<CheckItem> {
         .map_err(|error| error.to_string())
         .and_then(|text| Genesis::from_toml(&text).map_err(|error| error.to_string()));
     match &genesis {
-        Ok(genesis) => items.push(CheckItem::new("genesis", Ok(format!("chain {}, hash {}", genesis.chain, genesis.hash())))),
+        Ok(genesis) => {
+            items.push(CheckItem::new("genesis", Ok(format!("chain {}, hash {}", genesis.chain, genesis.hash()))))
+        }
         Err(error) => items.push(CheckItem::new("genesis", Err(error.clone()))),
     }
     items.push(CheckItem::new("key", key(home, &config, genesis.as_ref().ok())));
-    let addresses = [("peers port", socket_of(&config.network.listen)), ("files port", socket_of(&config.network.listen_files))];
+    let addresses =
+        [("peers port", socket_of(&config.network.listen)), ("files port", socket_of(&config.network.listen_files))];
     items.push(CheckItem::new("HTTP port", free(config.http.listen)));
     for (name, address) in addresses {
         items.push(CheckItem::new(name, address.and_then(free)));
@@ -113,7 +119,9 @@ fn socket_of(address: &NodeAddress) -> Result<SocketAddr, String> {
 fn free(address: SocketAddr) -> Result<String, String> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(format!("{address} is free")),
-        Err(error) => Err(format!("{address}: {error}; choose another, or end what holds it (the node itself may run)")),
+        Err(error) => {
+            Err(format!("{address}: {error}; choose another, or end what holds it (the node itself may run)"))
+        }
     }
 }
 

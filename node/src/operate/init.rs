@@ -94,18 +94,16 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
     if home.config().exists() {
         return Err(InitError::Exists(home.config()));
     }
-    let genesis_text = options
-        .genesis
-        .as_ref()
-        .map(|path| read_text(path.clone(), GENESIS_BYTES_MAX as u64))
-        .transpose()?;
+    let genesis_text =
+        options.genesis.as_ref().map(|path| read_text(path.clone(), GENESIS_BYTES_MAX as u64)).transpose()?;
     if let Some(text) = &genesis_text {
         Genesis::from_toml(text)?;
     }
     let file = |path: &Path, cause| InitError::File { path: path.to_path_buf(), cause };
     let root = home.root();
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| file(root, error))?;
-    let password_file = std::path::absolute(&options.password_file).map_err(|error| file(&options.password_file, error))?;
+    let password_file =
+        std::path::absolute(&options.password_file).map_err(|error| file(&options.password_file, error))?;
     let store = Keystore::open(home.keys())?;
     let signer = Signer::Node(options.node.clone());
     let public_key = match store.public_keys(&signer) {

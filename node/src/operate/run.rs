@@ -47,6 +47,7 @@ impl RunError {
 /// [`RunError`] when it does not start, or a fault stopped it.
 pub async fn run(home: &NodeHome) -> Result<(), RunError> {
     telemetry::start(&NodeConfig::load(home)?.log)?;
+    raise_open_files_limit();
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
     let node = Node::start(home).await?;
@@ -58,5 +59,17 @@ pub async fn run(home: &NodeHome) -> Result<(), RunError> {
     match node.stop().await {
         Some(fatal) => Err(RunError::Fatal(fatal)),
         None => Ok(()),
+    }
+}
+
+/// Asks for as many open files as the system allows: connections and the chain's store need them, and the usual soft
+/// limit of 1,024 is meant for programs that use `select`.
+fn raise_open_files_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    match raised {
+        Ok(limit) => tracing::debug!(limit, "open files limit"),
+        Err(error) => tracing::warn!(%error, "the open files limit cannot be raised"),
     }
 }

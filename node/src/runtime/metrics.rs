@@ -58,44 +58,44 @@ impl RuntimeMetrics {
             peers: Gauge::default(),
         };
         let gauges = [
-            ("galen_chain_height_blocks", "Height of the last block applied here", &metrics.height),
-            ("galen_chain_certified_height_blocks", "Height up to which all is certified", &metrics.certified_height),
+            ("chain_height_blocks", "Height of the last block applied here", &metrics.height),
+            ("chain_certified_height_blocks", "Height up to which all is certified", &metrics.certified_height),
             (
-                "galen_mempool_transactions",
+                "mempool_transactions",
                 "Transactions that wait for a block here, those sent to the leader included",
                 &metrics.mempool_transactions,
             ),
-            ("galen_ordering_term", "Raft term as seen here", &metrics.ordering_term),
-            ("galen_ordering_leader", "1 where this node leads, else 0", &metrics.is_leader),
-            ("galen_network_peers", "Peers that are connected and passed the handshake", &metrics.peers),
+            ("ordering_term", "Raft term as seen here", &metrics.ordering_term),
+            ("ordering_leader", "1 where this node leads, else 0", &metrics.is_leader),
+            ("network_peers", "Peers that are connected and passed the handshake", &metrics.peers),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
         let counters = [
             (
-                "galen_chain_transactions",
+                "chain_transactions",
                 "Transactions recorded in blocks, refused ones included",
                 &metrics.transactions,
             ),
             (
-                "galen_chain_transactions_void",
+                "chain_transactions_void",
                 "Transactions left out of blocks: duplicate, expired, unknown signer, bad signature",
                 &metrics.transactions_void,
             ),
             (
-                "galen_ordering_frames_refused",
+                "ordering_frames_refused",
                 "Frames from peers that the firewall refused; lost elections and restarts cause some",
                 &metrics.frames_refused,
             ),
             (
-                "galen_ordering_frames_dropped",
+                "ordering_frames_dropped",
                 "Frames to peers dropped because the peer was away or its queue full; sent again by Raft",
                 &metrics.frames_dropped,
             ),
-            ("galen_chain_blocks_pulled", "Blocks applied from a peer's certified answer", &metrics.blocks_pulled),
+            ("chain_blocks_pulled", "Blocks applied from a peer's certified answer", &metrics.blocks_pulled),
             (
-                "galen_chain_signatures_refused",
+                "chain_signatures_refused",
                 "Header signatures that were false or over another header; any but zero wants a look",
                 &metrics.signatures_refused,
             ),
@@ -104,13 +104,13 @@ impl RuntimeMetrics {
             registry.register(name, help, counter.clone());
         }
         registry.register_with_unit(
-            "galen_chain_block_execution",
+            "chain_block_execution",
             "Time to execute a block and write it, without waiting",
             Unit::Seconds,
             metrics.block_execution_seconds.clone(),
         );
         registry.register_with_unit(
-            "galen_ordering_log_sync",
+            "ordering_log_sync",
             "Time to write and sync the ordering log once, for all that gathered",
             Unit::Seconds,
             metrics.log_sync_seconds.clone(),

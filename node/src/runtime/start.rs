@@ -243,7 +243,7 @@ impl Node {
     pub async fn start(home: &NodeHome) -> Result<Self, StartError> {
         let loaded = Loaded::read(home)?;
         let node = loaded.config.node.clone();
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("galen");
         let metrics = Arc::new(RuntimeMetrics::register(&mut registry));
         let http_metrics = HttpMetrics::new(&mut registry);
         let shutdown = Shutdown::default();
