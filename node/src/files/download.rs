@@ -72,7 +72,7 @@ impl Files {
         if matches!(error, StoreError::Missing { .. }) && self.secrets(ciphertext).await?.is_none() {
             return Ok(None);
         }
-        report(&self.reports, release, &error).await;
+        report(&self.reports, release, &error);
         Err(store_failed(&error))
     }
 
@@ -175,22 +175,19 @@ fn owner_failed(owner: &MemberName, failure: Option<RequestError>) -> ServiceErr
 }
 
 /// Reports what makes a read fail when the stored bytes are to blame.
-pub(super) async fn report(reports: &TamperingReports, release: &Release, error: &StoreError) {
+pub(super) fn report(reports: &TamperingReports, release: &Release, error: &StoreError) {
     match error {
-        StoreError::Tampered { offset, .. } => reports.report(&release.version, &finding_at(*offset)).await,
-        StoreError::Missing { .. } => reports.report(&release.version, MISSING).await,
+        StoreError::Tampered { offset, .. } => reports.report_soon(release.version.clone(), finding_at(*offset)),
+        StoreError::Missing { .. } => reports.report_soon(release.version.clone(), MISSING.to_owned()),
         _ => tracing::warn!(version = %release.version, %error, "a stored file cannot be read"),
     }
 }
 
 /// The verified bytes as a stream; a client whose stream ends in an error never takes it for whole.
 fn stored_stream(reader: VerifiedReader, release: Release, reports: TamperingReports) -> ByteStream {
-    let stream = reader.into_stream().or_else(move |error| {
-        let (release, reports) = (release.clone(), reports.clone());
-        async move {
-            report(&reports, &release, &error).await;
-            Err(io::Error::from(error))
-        }
+    let stream = reader.into_stream().map_err(move |error| {
+        report(&reports, &release, &error);
+        io::Error::from(error)
     });
     stream.boxed()
 }

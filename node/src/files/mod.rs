@@ -98,6 +98,7 @@ impl Files {
         let ring = KeyRing::open(folder.join("keys"))?;
         let salts = Documents::open(folder.join("salts"), SALT_DOCUMENT_BYTES_MAX)?;
         let cards = Documents::open(folder.join("cards"), CARD_DOCUMENT_BYTES_MAX)?;
+        let reports = TamperingReports::new(signer, chain.shutdown.clone());
         Ok(Arc::new(Self {
             store,
             ring,
@@ -107,7 +108,7 @@ impl Files {
             keys,
             chain,
             network,
-            reports: TamperingReports::new(signer),
+            reports,
             readings: Arc::new(Semaphore::new(READINGS_MAX)),
         }))
     }

@@ -86,7 +86,7 @@ impl Files {
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    report(&self.reports, &release, &error).await;
+                    report(&self.reports, &release, &error);
                     return Err(refusal(&store_failed(&error)));
                 }
             }

@@ -7,17 +7,19 @@ use galen_types::api::Finality;
 use galen_types::{Call, VersionName};
 
 use crate::runtime::NodeSigner;
+use crate::runtime::fatal::Shutdown;
 
 /// Reports findings.
 #[derive(Clone)]
 pub(crate) struct TamperingReports {
     signer: NodeSigner,
+    shutdown: Shutdown,
     reported: Arc<Mutex<HashMap<VersionName, String>>>,
 }
 
 impl TamperingReports {
-    pub(crate) fn new(signer: NodeSigner) -> Self {
-        Self { signer, reported: Arc::default() }
+    pub(crate) fn new(signer: NodeSigner, shutdown: Shutdown) -> Self {
+        Self { signer, shutdown, reported: Arc::default() }
     }
 
     /// Records a finding on the chain, unless it was recorded already. A failure to record it is logged, and the finding
@@ -38,6 +40,17 @@ impl TamperingReports {
         };
         tracing::error!(%version, problem, "the finding could not be recorded on the chain");
         self.lock().remove(version);
+    }
+
+    /// Reports without making whoever met the finding wait.
+    pub(crate) fn report_soon(&self, version: VersionName, finding: String) {
+        let reports = self.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = reports.shutdown.stopping() => {}
+                () = reports.report(&version, &finding) => {}
+            }
+        });
     }
 
     /// A version was found to be whole: what is found next is news.

@@ -127,7 +127,15 @@ impl Site {
         let (job, dataset) = (question.job, &question.dataset);
         let kept = self.kept(job, dataset).await?;
         match (&matter.site.answer, kept) {
-            (Some(recorded), Some(kept)) if kept.given(job, dataset).as_ref() == Some(recorded) => return Ok(kept),
+            (Some(recorded), Some(kept)) if kept.given(job, dataset).as_ref() == Some(recorded) => {
+                return match (&kept, &matter.lost) {
+                    // Recorded before the permission was taken back: on the chain for good, and not given out any more.
+                    (SiteReply::Summary { .. }, Some(rule)) => {
+                        Err(Refusal::new(rule.as_str(), "the dataset may no longer be used for the job"))
+                    }
+                    _ => Ok(kept),
+                };
+            }
             // Recorded by another node of the member, or before this node lost its disk: a refusal is known all the same.
             (Some(SiteGiven::Refused { rule }), _) => return Ok(SiteReply::Refused { rule: rule.clone() }),
             (Some(SiteGiven::Summary { .. }), _) => {
