@@ -109,6 +109,7 @@ fn make_home(folder: &Path, genesis: &Genesis, node: &str, port: u16, files_port
 struct Consortium {
     folder: tempfile::TempDir,
     nodes: Vec<(String, NodeHome, Node)>,
+    stopped: Vec<(String, NodeHome)>,
 }
 
 impl Consortium {
@@ -125,7 +126,7 @@ impl Consortium {
             let running = Node::start(&home).await.unwrap();
             nodes.push((node, home, running));
         }
-        let consortium = Self { folder, nodes };
+        let consortium = Self { folder, nodes, stopped: Vec::new() };
         for (node, _, _) in &consortium.nodes {
             consortium.ready(node).await;
         }
@@ -158,9 +159,20 @@ impl Consortium {
     }
 
     async fn restart(&mut self, node: &str) {
+        self.stop_node(node).await;
+        self.start_node(node).await;
+    }
+
+    async fn stop_node(&mut self, node: &str) {
         let place = self.nodes.iter().position(|(found, _, _)| found == node).unwrap();
         let (name, home, running) = self.nodes.remove(place);
         assert_eq!(running.stop().await, None);
+        self.stopped.push((name, home));
+    }
+
+    async fn start_node(&mut self, node: &str) {
+        let place = self.stopped.iter().position(|(found, _)| found == node).unwrap();
+        let (name, home) = self.stopped.remove(place);
         let running = Node::start(&home).await.unwrap();
         self.nodes.push((name, home, running));
         self.ready(node).await;
@@ -197,10 +209,10 @@ fn weights(sites: &[usize], age_min: usize, group: &str) -> Vec<f64> {
     found
 }
 
-fn rule(actions: &[Action]) -> Rule {
+fn rule(effect: Effect, actions: &[Action]) -> Rule {
     Rule {
         name: name("researchers"),
-        effect: Effect::Permit,
+        effect,
         members: Vec::new(),
         accounts: Vec::new(),
         roles: vec![Role::Researcher],
@@ -234,8 +246,11 @@ async fn publish(consortium: &Consortium, site: usize, member: &str) {
     };
     let published = owner.publish_file(&path, publication, &silent()).await.unwrap();
     assert_eq!((published.content.rows, published.content.columns.len()), (60, 3));
-    let rules = vec![rule(&[Action::Discover, Action::Compute, Action::Download])];
-    let call = Call::SetContract { scope: Scope::Dataset(dataset(member)), previous: 1, rules };
+    set_contract(&owner, member, 1, rule(Effect::Permit, &[Action::Discover, Action::Compute, Action::Download])).await;
+}
+
+async fn set_contract(owner: &Client, member: &str, previous: u32, rule: Rule) {
+    let call = Call::SetContract { scope: Scope::Dataset(dataset(member)), previous, rules: vec![rule] };
     owner.apply(call, Wait::Committed).await.unwrap();
 }
 
@@ -301,6 +316,22 @@ async fn members_share_compute_and_detect_tampering() {
     // Nobody else's.
     let other = consortium.client("researcher@hennepin").job_result(result.job.job.id).await;
     assert!(matches!(other, Err(ClientError::Denied { .. } | ClientError::Problem(_))), "{other:?}");
+
+    // While a job waits for an aggregator, one site's permission is taken back and the submitter's node restarts.
+    consortium.stop_node("aggregator.harlem").await;
+    let job = researcher.submit_job(specification(&MEMBERS), Some(&filter)).await.unwrap();
+    let hennepin = consortium.client("owner@hennepin");
+    set_contract(&hennepin, "hennepin", 2, rule(Effect::Deny, &[Action::Compute])).await;
+    consortium.restart("node-1.kentucky").await;
+    let researcher = consortium.client("researcher@kentucky");
+    consortium.start_node("aggregator.harlem").await;
+    researcher.wait_for_job(job, PATIENCE, &silent()).await.unwrap();
+    let late = document(&researcher.job_result(job).await.unwrap().document);
+    assert_pooled(&late, &[0, 2, 3], 30);
+    assert_eq!(late.table.refused[0].dataset, dataset("hennepin"));
+    assert_eq!(late.table.refused[0].rule.as_str(), "job-permission-lost");
+    let again = rule(Effect::Permit, &[Action::Discover, Action::Compute, Action::Download]);
+    set_contract(&hennepin, "hennepin", 3, again).await;
 
     // Downloaded through the own node from the owner's.
     let version = name("harlem/opt@1");
