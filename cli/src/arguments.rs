@@ -31,10 +31,18 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "NAME", env = "GALEN_CONTEXT", hide_env_values = true)]
     pub(crate) context: Option<String>,
     /// Ask this node instead of the context's, e.g. http://127.0.0.1:7201
-    #[arg(long, global = true, value_name = "URL", env = "GALEN_NODE", hide_env_values = true)]
+    // Ids of their own: commands that take a node or an account as argument must not be taken for these.
+    #[arg(id = "global-node", long = "node", global = true, value_name = "URL", env = "GALEN_NODE", hide_env_values = true)]
     pub(crate) node: Option<String>,
     /// Speak for this account instead of the context's
-    #[arg(long = "as", global = true, value_name = "ACCOUNT", env = "GALEN_AS", hide_env_values = true)]
+    #[arg(
+        id = "global-account",
+        long = "as",
+        global = true,
+        value_name = "ACCOUNT",
+        env = "GALEN_AS",
+        hide_env_values = true
+    )]
     pub(crate) account: Option<AccountName>,
     /// Folder of key files instead of the context's
     #[arg(long, global = true, value_name = "DIR", env = "GALEN_KEYSTORE", hide_env_values = true)]
@@ -120,5 +128,22 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_argument_of_a_command_is_never_taken_for_who_speaks_or_whom_to_ask() {
+        let speaks = |words: &str| {
+            let global = Arguments::try_parse_from(words.split(' ')).unwrap().global;
+            (global.account.map(|account| account.to_string()), global.node)
+        };
+        assert_eq!(speaks("galen account suspend bob@harlem"), (None, None));
+        assert_eq!(speaks("galen audit --account bob@harlem"), (None, None));
+        assert_eq!(speaks("galen testnet kill harlem"), (None, None));
+        let both = (Some("admin@harlem".to_owned()), Some("http://127.0.0.1:7200".to_owned()));
+        assert_eq!(
+            speaks("galen --as admin@harlem --node http://127.0.0.1:7200 account suspend bob@harlem"),
+            both.clone()
+        );
+        assert_eq!(speaks("galen audit --account bob@harlem --as admin@harlem --node http://127.0.0.1:7200"), both);
     }
 }

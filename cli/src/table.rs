@@ -63,6 +63,14 @@ pub(crate) fn short(id: &impl std::fmt::Display) -> String {
     id.to_string().chars().take(12).collect()
 }
 
+/// What decided about an access, a grant by its first digits.
+pub(crate) fn basis(basis: &galen_types::access::Basis) -> String {
+    match basis {
+        galen_types::access::Basis::Grant { grant } => format!("grant {}", short(grant)),
+        other => other.to_string(),
+    }
+}
+
 /// Words joined by commas, or a dash.
 pub(crate) fn joined<Item: std::fmt::Display>(items: impl IntoIterator<Item = Item>) -> String {
     let words: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();

@@ -134,10 +134,14 @@ impl Client {
         };
         let receipt = self.apply(Call::ReadResult { job }, Wait::Certified).await?.id;
         let url = self.url(&["v1", "jobs", &job.to_string(), "result"], &[("receipt", Some(receipt.to_string()))]);
-        let mut outgoing = Outgoing::get(url, Signing::Required);
-        outgoing.timeout = Some(self.timeouts().request);
-        let response = self.exchange(outgoing).await.map_err(|failure| failure.error)?;
-        let document = self.read_all(response, RESULT_BYTES_MAX).await.map_err(|failure| failure.error)?;
+        let document = self
+            .when_released(async || {
+                let mut outgoing = Outgoing::get(url.clone(), Signing::Required);
+                outgoing.timeout = Some(self.timeouts().request);
+                let response = self.exchange(outgoing).await?;
+                self.read_all(response, RESULT_BYTES_MAX).await
+            })
+            .await?;
         let digest = Hash::of(Context::JobResult, &document);
         if digest == expected {
             Ok(JobResult { job: detail, document, digest, receipt })

@@ -67,7 +67,14 @@ impl Client {
         on_progress(Progress { stage: Stage::Recording, done: 0, total: 0 });
         let call = Call::Download { version: version.clone(), purpose };
         let transaction = self.apply(call, Wait::Certified).await?.id;
-        let ticket = self.download_ticket(&transaction).await?;
+        let url = self.url(&["v1", "downloads", &transaction.to_string()], &[]);
+        let ticket: DownloadTicket = self
+            .when_released(async || {
+                let mut outgoing = Outgoing::get(url.clone(), Signing::Required);
+                outgoing.timeout = Some(self.timeouts().request);
+                self.exchange_json(outgoing).await
+            })
+            .await?;
         self.check_ticket(&ticket, &transaction, version).await?;
         let key = self.unwrap(&ticket)?;
 
@@ -132,7 +139,7 @@ impl Client {
             let before = transfer.done;
             let failure = match self.fetch_some(ticket, &mut transfer, file, path, on_progress).await {
                 Ok(()) => None,
-                Err(failure) if is_temporary(&failure) => Some(failure),
+                Err(failure) if failure.is_temporary() => Some(failure),
                 Err(failure) => return Err(failure.error),
             };
             fruitless = if transfer.done > before { 0 } else { fruitless + 1 };
@@ -218,14 +225,6 @@ impl Transfer {
         self.done = 0;
         self.hasher.reset();
         Ok(())
-    }
-}
-
-fn is_temporary(failure: &Failure) -> bool {
-    match &failure.error {
-        ClientError::Unreachable { .. } => true,
-        ClientError::Problem(problem) => matches!(problem.status, 429 | 500..),
-        _ => false,
     }
 }
 

@@ -230,7 +230,7 @@ impl Client {
         self.get(Signing::Required, &["v1", "jobs", &id.to_string()], &[]).await
     }
 
-    /// What a certified download receipt releases.
+    /// What a certified download receipt releases, asked for once.
     pub async fn download_ticket(&self, receipt: &TransactionId) -> Answer<DownloadTicket> {
         self.get(Signing::Required, &["v1", "downloads", &receipt.to_string()], &[]).await
     }

@@ -11,6 +11,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RANGE, RETRY_
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
 use crate::error::{ClientError, chain};
@@ -19,6 +20,10 @@ use crate::error::{ClientError, chain};
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// Most bytes of a problem document that are read.
 const PROBLEM_BYTES_MAX: usize = 64 << 10;
+/// First pause before a release is asked for again; doubled each time.
+const RELEASE_PAUSE_FIRST: Duration = Duration::from_millis(20);
+/// Longest pause before a release is asked for again.
+const RELEASE_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How often a request that changes nothing is sent when the connection breaks.
 const READ_ATTEMPTS: u32 = 3;
 
@@ -64,6 +69,17 @@ pub(crate) struct Failure {
     pub(crate) delivered: bool,
     /// When the node wants to be asked again.
     pub(crate) retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// Whether the same request may succeed later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match &self.error {
+            ClientError::Unreachable { .. } => true,
+            ClientError::Problem(problem) => matches!(problem.status, 429 | 500..),
+            _ => false,
+        }
+    }
 }
 
 impl From<ClientError> for Failure {
@@ -225,6 +241,28 @@ impl Client {
             body.extend_from_slice(&chunk);
         }
         Ok(body.freeze())
+    }
+
+    /// Asks for what a certified receipt releases. The node that holds it may see the certificate a moment later than
+    /// the one that waited for it, so temporary failures are asked again for as long as a request may take.
+    pub(crate) async fn when_released<T>(
+        &self,
+        mut ask: impl AsyncFnMut() -> Result<T, Failure>,
+    ) -> Result<T, ClientError> {
+        let deadline = Instant::now() + self.timeouts().request;
+        let mut pause = RELEASE_PAUSE_FIRST;
+        loop {
+            let failure = match ask().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            let wanted = failure.retry_after.unwrap_or(pause);
+            if !failure.is_temporary() || Instant::now() + wanted >= deadline {
+                return Err(failure.error);
+            }
+            sleep(wanted).await;
+            pause = (pause * 2).min(RELEASE_PAUSE_MAX);
+        }
     }
 
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> ClientError {

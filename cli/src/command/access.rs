@@ -1,14 +1,14 @@
 //! `galen access`: requests for access, and grants.
 
 use clap::{Args, Subcommand};
-use galen_client::{Client, ClientError, RequestFilter, Wait, collect_pages};
+use galen_client::{Client, ClientError, RequestFilter, Wait};
 use galen_types::access::{AccessTerms, Grant, GrantLimits, Request, RequestState};
 use galen_types::vocabulary::{Action, DataUse, Purpose, ReasonCode, Statistic};
 use galen_types::{AccountName, Call, ColumnName, DatasetName, GrantId, Timestamp};
 use serde::Serialize;
 
 use crate::arguments::Global;
-use crate::command::{LIST_ITEMS, recorded};
+use crate::command::{LIST_ITEMS, first_items, recorded};
 use crate::error::CliError;
 use crate::identifier::IdentifierPrefix;
 use crate::output::Output;
@@ -159,12 +159,12 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
     let (call, done) = match command {
         Command::List { dataset, applicant, state, limit } => {
             let filter = RequestFilter { dataset, applicant, state };
-            let requests = collect_pages(limit, |paging| client.requests(&filter, paging)).await?;
+            let requests = first_items(limit, output, |paging| client.requests(&filter, paging)).await?;
             return output.list(&requests, "there are no such requests that you may see", request_table);
         }
         Command::Grants { dataset, grantee, limit } => {
             let fetch = |paging| client.grants(dataset.as_ref(), grantee.as_ref(), paging);
-            let grants = collect_pages(limit, fetch).await?;
+            let grants = first_items(limit, output, fetch).await?;
             return output.list(&grants, "there are no such grants that you may see", grant_table);
         }
         Command::Show { request } => {

@@ -4,17 +4,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use galen_client::{Client, Paging, collect_pages};
+use galen_client::{Client, Paging};
 use galen_types::access::Effect;
 use galen_types::api::{AuditEntry, AuditQuery};
 use galen_types::{AccountName, DatasetName, MemberName, Timestamp};
 
 use crate::arguments::Global;
-use crate::command::LIST_ITEMS;
+use crate::command::{LIST_ITEMS, first_items};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session;
-use crate::table::{Table, short, time};
+use crate::table::{Table, basis, short, time};
 use crate::time_text::Past;
 
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: Arguments, global: &Global, output: Output) -
     if let Some(path) = arguments.export {
         return export(&client, &query, &path, output).await;
     }
-    let entries = collect_pages(arguments.limit, |paging| client.audit(page_of(&query, paging))).await?;
+    let entries = first_items(arguments.limit, output, |paging| client.audit(page_of(&query, paging))).await?;
     output.list(&entries, "nothing is recorded that matches and that you may see", table)
 }
 
@@ -116,7 +116,7 @@ fn decision(entry: &AuditEntry) -> String {
     match (&entry.event.decision, &entry.event.rule) {
         (Some(decision), _) => {
             let effect = if decision.effect == Effect::Permit { "permitted" } else { "denied" };
-            format!("{effect}: {}", decision.basis)
+            format!("{effect}: {}", basis(&decision.basis))
         }
         (None, Some(rule)) => format!("refused: {rule}"),
         (None, None) => "-".to_owned(),

@@ -2,10 +2,11 @@
 
 use clap::Subcommand;
 use futures::StreamExt as _;
-use galen_client::{BlockOrder, EventKind, collect_pages};
+use galen_client::{BlockOrder, EventKind};
 use galen_types::api::{BlockDetail, StreamEvent};
 
 use crate::arguments::Global;
+use crate::command::first_items;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session;
@@ -40,7 +41,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
     match command {
         Command::List { limit, oldest } => {
             let order = if oldest { BlockOrder::Ascending } else { BlockOrder::Descending };
-            let blocks = collect_pages(limit, |paging| client.blocks(order, paging)).await?;
+            let blocks = first_items(limit, output, |paging| client.blocks(order, paging)).await?;
             output.list(&blocks, "there are no blocks yet", |blocks| {
                 let mut table = Table::new(&[">height", "time", ">transactions", "proposer", "hash"]);
                 for block in blocks {

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use galen_aggregate::{ResultDocument, ResultTable};
-use galen_client::{Client, JobFilter, JobResult, collect_pages};
+use galen_client::{Client, JobFilter, JobResult};
 use galen_types::job::{JobSpecification, JobState};
 use galen_types::vocabulary::{DataUse, Filter, Purpose, Statistic};
 use galen_types::{AccountName, ColumnName, DatasetName, Hash, JobId, TransactionId, VersionName};
 use serde::Serialize;
 
 use crate::arguments::Global;
-use crate::command::LIST_ITEMS;
+use crate::command::{LIST_ITEMS, first_items};
 use crate::error::CliError;
 use crate::identifier::IdentifierPrefix;
 use crate::output::Output;
@@ -105,7 +105,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
         Command::Run(run) => run_job(&client, run, output).await,
         Command::List { submitter, state, limit } => {
             let filter = JobFilter { submitter, state };
-            let jobs = collect_pages(limit, |paging| client.jobs(&filter, paging)).await?;
+            let jobs = first_items(limit, output, |paging| client.jobs(&filter, paging)).await?;
             output.list(&jobs, "there are no such jobs that you may see", show::table)
         }
         Command::Show { job } => {

@@ -6,14 +6,14 @@ mod transfer;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use galen_client::{Client, Wait, collect_pages};
+use galen_client::{Client, Wait};
 use galen_types::api::{DatasetDetail, DatasetSearch};
 use galen_types::dataset::VersionState;
 use galen_types::vocabulary::{DataUse, DataUseTerm, Purpose, ReasonCode};
 use galen_types::{AccountName, Call, ColumnName, DatasetName, MemberName, VersionName};
 
 use crate::arguments::Global;
-use crate::command::{LIST_ITEMS, audit, recorded};
+use crate::command::{LIST_ITEMS, audit, first_items, recorded};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::session;
@@ -155,7 +155,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
         }
         Command::History { dataset, limit } => {
             let dataset = session::own_dataset(&dataset, &own)?;
-            let entries = collect_pages(limit, |paging| client.dataset_history(&dataset, paging)).await?;
+            let entries = first_items(limit, output, |paging| client.dataset_history(&dataset, paging)).await?;
             output.list(&entries, "nothing is recorded that you may see", audit::table)
         }
         Command::Verify { dataset } => verify(&client, &session::own_dataset(&dataset, &own)?, output).await,
@@ -182,7 +182,7 @@ async fn find(client: &Client, text: Option<String>, search: SearchFlags, output
             limit: paging.limit,
         })
     };
-    let datasets = collect_pages(search.limit, fetch).await?;
+    let datasets = first_items(search.limit, output, fetch).await?;
     output.list(&datasets, "there is no such dataset that you may discover", list::table)
 }
 

@@ -18,7 +18,8 @@ pub(crate) mod testnet;
 pub(crate) mod tx;
 
 use clap::CommandFactory as _;
-use galen_types::api::TransactionStatus;
+use galen_client::{ClientError, Paging, collect_pages};
+use galen_types::api::{Page, TransactionStatus};
 use serde_json::json;
 
 use crate::arguments::{Arguments, Command};
@@ -58,6 +59,23 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
             output.document(&json!({ "version": version }), || format!("galen {version}"))
         }
     }
+}
+
+/// The first `limit` items of a list; says so when there are more.
+pub(crate) async fn first_items<Item, Answer>(
+    limit: usize,
+    output: Output,
+    fetch: impl FnMut(Paging) -> Answer,
+) -> Result<Vec<Item>, CliError>
+where
+    Answer: Future<Output = Result<Page<Item>, ClientError>>,
+{
+    let mut items = collect_pages(limit.saturating_add(1), fetch).await?;
+    if items.len() > limit {
+        items.truncate(limit);
+        output.note(&format!("only the first {limit} are shown: raise --limit for more"));
+    }
+    Ok(items)
 }
 
 /// Says that a call was recorded: the transaction as JSON, or one line for people.

@@ -5,7 +5,7 @@ use galen_types::api::JobDetail;
 use galen_types::job::{Job, JobFailure, SiteGiven};
 use galen_types::vocabulary::Statistic;
 
-use crate::table::{Table, fields, joined, or_dash, short, time};
+use crate::table::{Table, basis, fields, joined, or_dash, short, time};
 
 pub(super) fn table(jobs: &[Job]) -> Table {
     let mut table = Table::new(&["job", "state", "submitter", "submitted", "statistics", "columns", ">datasets"]);
@@ -59,8 +59,8 @@ pub(super) fn detail(detail: &JobDetail) -> String {
             || "-".to_owned(),
             |outcome| outcome.refused.as_ref().map_or_else(|| "yes".to_owned(), |rule| format!("no: {rule}")),
         );
-        let basis = site.decision.basis.to_string();
-        table.row([site.version.to_string(), basis, site.cohort_min.to_string(), answer, total]);
+        let permitted = basis(&site.decision.basis);
+        table.row([site.version.to_string(), permitted, site.cohort_min.to_string(), answer, total]);
     }
     text.push_str(&format!("\n{}", table.render()));
     text
