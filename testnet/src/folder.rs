@@ -138,7 +138,8 @@ impl Folder {
         }
         let text = toml::to_string_pretty(plan)
             .map_err(|error| TestnetError::Malformed { path: self.plan(), cause: error.to_string() })?;
-        write_file(&self.plan(), &text, 0o644)?;
+        // Its seed decides every key.
+        write_file(&self.plan(), &text, 0o600)?;
         Ok(genesis)
     }
 

@@ -116,9 +116,14 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
     if let Some(text) = &genesis_text {
         std::fs::write(home.genesis(), text).map_err(|error| file(&home.genesis(), error))?;
     }
+    // An address to listen on everywhere is none to be reached at: it must be filled in.
+    let address =
+        options.listen.to_string().replace("/ip4/0.0.0.0/", "/ip4/ADDRESS/").replace("/ip6/::/", "/ip6/ADDRESS/");
     let genesis_entry = format!(
-        "[[members.nodes]]\nnode = \"{}\"\nkey = \"{public_key}\"\nrole = \"voter\"\naddress = \"{}\"\n",
-        options.node.node, options.listen
+        "[[members.nodes]]\nnode = \"{}\"\nkey = \"{public_key}\"\n\
+         role = \"voter\" # or \"observer\", \"aggregator\"\n\
+         address = \"{address}\" # where the other members' nodes reach it\n",
+        options.node.node
     );
     let config = NodeConfig {
         node: options.node.clone(),

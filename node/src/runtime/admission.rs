@@ -2,7 +2,7 @@
 //! gathered during one round makes the next), and hands the sound ones to the ordering thread.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 
 use galen_chain::signatures::VerifiedCache;
 use galen_chain::{LedgerState, MempoolRefusal, Void};
@@ -84,10 +84,12 @@ struct Candidate {
 impl Admission {
     /// Runs until nobody can send any more or the node stops.
     pub(super) fn run(self, applicants: &Receiver<Applicant>) {
-        while let Ok(first) = applicants.recv() {
-            if self.shutdown.is_stopping() {
-                return;
-            }
+        while !self.shutdown.is_stopping() {
+            let first = match applicants.recv_timeout(limits::ADMISSION_LOOK) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             let round: Vec<Applicant> =
                 std::iter::once(first).chain(applicants.try_iter().take(limits::ADMISSION_ROUND_MAX - 1)).collect();
             self.admit(round);

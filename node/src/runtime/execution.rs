@@ -11,7 +11,8 @@ use galen_chain::{Executor, ExecutorError, OrderedBatch};
 use galen_p2p::{NetworkHandle, Topic};
 use galen_types::api::Finality;
 use galen_types::api::{BlockSummary, StreamEvent, TransactionStatus};
-use galen_types::{Certificate, Encoding, Hash, HeaderSignature};
+use galen_types::job::JobState;
+use galen_types::{Call, Certificate, Encoding, Hash, HeaderSignature, JobId, Receipt};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::fatal::Shutdown;
@@ -199,7 +200,11 @@ impl Execution {
                 receipt: Some(receipt.clone()),
                 body: super::service::body_of(&block.block.transactions[index as usize]),
             };
+            let changed = status.body.as_ref().and_then(|body| changed_job(&body.call, receipt));
             let _ = self.events.send(Arc::new(StreamEvent::Receipt(Box::new(status))));
+            if let Some((job, state)) = changed {
+                let _ = self.events.send(Arc::new(StreamEvent::Job { job, state }));
+            }
         }
     }
 
@@ -280,5 +285,16 @@ impl Execution {
             };
         });
         Ok(())
+    }
+}
+
+/// The job that a call began or ended. A job is called by the transaction that submitted it.
+fn changed_job(call: &Call, receipt: &Receipt) -> Option<(JobId, JobState)> {
+    match call {
+        _ if !receipt.is_applied() => None,
+        Call::SubmitJob(_) => Some((JobId(receipt.transaction.0), JobState::Running)),
+        Call::FinishJob { job, .. } => Some((*job, JobState::Finished)),
+        Call::FailJob { job, .. } => Some((*job, JobState::Failed)),
+        _ => None,
     }
 }

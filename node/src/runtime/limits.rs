@@ -12,6 +12,9 @@ pub(super) const ADMISSION_MAX: usize = 16_384;
 /// Transactions checked in one admission round.
 pub(super) const ADMISSION_ROUND_MAX: usize = 1_024;
 
+/// How often the idle admission thread looks whether the node stops.
+pub(super) const ADMISSION_LOOK: Duration = Duration::from_millis(500);
+
 /// Inputs that wait for the execution thread beside ordered batches. Full: gossip is dropped (and pulled later).
 pub(super) const EXECUTION_INPUTS_MAX: usize = 4_096;
 

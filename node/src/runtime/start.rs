@@ -230,9 +230,37 @@ fn multiaddress(address: &NodeAddress) -> Result<Multiaddr, StartError> {
     address.as_str().parse().map_err(|_| StartError::Address(address.to_string()))
 }
 
-fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>, StartError> {
+/// Stops the node when the thread or task that holds it panics: without it the others would only seem to work.
+struct Watched {
+    name: &'static str,
+    shutdown: Shutdown,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.shutdown.fail("internal-error", format_args!("`{}` panicked; the lines above say where", self.name));
+        }
+    }
+}
+
+fn thread(
+    name: &'static str,
+    shutdown: &Shutdown,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<std::thread::JoinHandle<()>, StartError> {
+    let watched = Watched { name, shutdown: shutdown.clone() };
     let builder = std::thread::Builder::new().name(name.to_owned());
-    builder.spawn(body).map_err(|error| StartError::System(error.to_string()))
+    let spawned = builder.spawn(move || {
+        let _watched = watched;
+        body();
+    });
+    spawned.map_err(|error| StartError::System(error.to_string()))
+}
+
+async fn watched(name: &'static str, shutdown: Shutdown, task: impl Future<Output = ()>) {
+    let _watched = Watched { name, shutdown };
+    task.await;
 }
 
 impl Node {
@@ -318,10 +346,10 @@ impl Node {
                 tick: Duration::from_millis(loaded.config.ordering.tick_ms),
             };
             let (log_inputs, log_shutdown, log_metrics) = (inputs.clone(), shutdown.clone(), Arc::clone(&metrics));
-            threads.push(thread("log", move || {
+            threads.push(thread("log", &shutdown, move || {
                 log_writer::run(log, &writes_receiver, &log_inputs, &log_shutdown, &log_metrics);
             })?);
-            threads.push(thread("ordering", move || ordering.run(&inputs_receiver))?);
+            threads.push(thread("ordering", &shutdown, move || ordering.run(&inputs_receiver))?);
             ordering_inputs = Some(inputs.clone());
             Target::Ordering(inputs)
         } else {
@@ -329,7 +357,7 @@ impl Node {
                 voter_ids.insert(node.name, RaftId(node.raft_id));
             }
             let relay = Arc::new(Relay::new(network.clone(), Arc::clone(&ledger)));
-            tasks.spawn(Arc::clone(&relay).run(shutdown.clone()));
+            tasks.spawn(watched("relay", shutdown.clone(), Arc::clone(&relay).run(shutdown.clone())));
             // Kept, so that those who watch do not take the end of a channel for news.
             tasks.spawn(hold(shutdown.clone(), leadership, snapshot_goal));
             Target::Relay(relay)
@@ -343,7 +371,7 @@ impl Node {
             target,
             shutdown: shutdown.clone(),
         };
-        threads.push(thread("admission", move || admission.run(&applicants_receiver))?);
+        threads.push(thread("admission", &shutdown, move || admission.run(&applicants_receiver))?);
         let executing = Execution {
             executor,
             ordered: ordered_receiver,
@@ -355,7 +383,7 @@ impl Node {
             shutdown: shutdown.clone(),
             metrics: Arc::clone(&metrics),
         };
-        threads.push(thread("execution", move || executing.run(&execution_receiver))?);
+        threads.push(thread("execution", &shutdown, move || executing.run(&execution_receiver))?);
 
         let chain = Arc::new(Chain {
             genesis: Arc::clone(&loaded.genesis),
@@ -389,7 +417,7 @@ impl Node {
             shutdown: shutdown.clone(),
             metrics,
         };
-        tasks.spawn(dispatch.run(network_events));
+        tasks.spawn(watched("network", shutdown.clone(), dispatch.run(network_events)));
         let catching_up = Sync {
             network: network.clone(),
             execution: execution.clone(),
@@ -400,13 +428,14 @@ impl Node {
             role: loaded.record.role,
             shutdown: shutdown.clone(),
         };
-        tasks.spawn(catching_up.run());
-        tasks.spawn(receipts::sweep(receipts, shutdown.clone()));
+        tasks.spawn(watched("sync", shutdown.clone(), catching_up.run()));
+        tasks.spawn(watched("receipts", shutdown.clone(), receipts::sweep(receipts, shutdown.clone())));
         if loaded.record.role == NodeRole::Aggregator {
-            tasks.spawn(Arc::clone(&jobs).aggregate(shutdown.clone()));
+            tasks.spawn(watched("aggregation", shutdown.clone(), Arc::clone(&jobs).aggregate(shutdown.clone())));
         }
         let services = Services { chain: Arc::clone(&chain) as Arc<dyn ChainService>, files, jobs, health: chain };
-        tasks.spawn(serve(server, services, http_metrics, Arc::new(registry), shutdown.clone()));
+        let serving = serve(server, services, http_metrics, Arc::new(registry), shutdown.clone());
+        tasks.spawn(watched("http", shutdown.clone(), serving));
         tracing::info!(%node, role = %loaded.record.role, height = tip.height, genesis = %loaded.genesis_hash, "started");
         Ok(Self { name: node, http_address, shutdown, network, execution, threads, tasks })
     }
@@ -434,7 +463,6 @@ impl Node {
         self.execution.offer(ExecutionInput::Stop);
         while self.tasks.join_next().await.is_some() {}
         let threads = std::mem::take(&mut self.threads);
-        // The admission thread ends with its last sender, which the tasks held.
         let cause = self.shutdown.cause();
         drop(self);
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
