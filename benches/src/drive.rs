@@ -52,7 +52,8 @@ pub async fn run(
 ) -> Result<Report, BenchError> {
     options.check()?;
     on_progress("adding accounts", 0);
-    let clients = accounts::prepare(testnet, options.accounts, &|done| on_progress("adding accounts", done as u64)).await?;
+    let clients =
+        accounts::prepare(testnet, options.accounts, &|done| on_progress("adding accounts", done as u64)).await?;
     let run = Timestamp::now().0;
     let mut calls = Vec::with_capacity(options.clients);
     let first = member_of(&clients[0])?;
@@ -125,7 +126,7 @@ impl Schedule {
 
 async fn one_client(client: Client, mut calls: Calls, schedule: Arc<Schedule>, results: mpsc::Sender<Sample>) {
     while let Some(due) = schedule.due().await {
-        let outcome = match calls.next() {
+        let outcome = match calls.next_call() {
             Ok(call) => client.apply(call, Wait::Committed).await.map_err(Some),
             Err(_) => Err(None),
         };

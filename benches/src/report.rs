@@ -168,7 +168,8 @@ impl fmt::Display for Report {
             "latency: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
             self.latency_ms_p50, self.latency_ms_p90, self.latency_ms_p99, self.latency_ms_max
         )?;
-        let rate = self.rate.map_or("as fast as the clients can".to_owned(), |rate| format!("{rate} a second asked for"));
+        let rate =
+            self.rate.map_or("as fast as the clients can".to_owned(), |rate| format!("{rate} a second asked for"));
         writeln!(
             formatter,
             "{} voters, {} nodes on this machine with {} processors; {} clients, {} accounts, {rate}",

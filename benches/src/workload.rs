@@ -50,7 +50,7 @@ impl Calls {
     ///
     /// # Errors
     /// [`BenchError::Options`] when the name becomes too long.
-    pub fn next(&mut self) -> Result<Call, BenchError> {
+    pub fn next_call(&mut self) -> Result<Call, BenchError> {
         self.next += 1;
         let publish = match self.workload {
             Workload::Publish => true,
@@ -95,7 +95,8 @@ impl Calls {
     /// [`BenchError::Options`] when the name becomes too long.
     pub fn target(&mut self) -> Result<(DatasetName, Call), BenchError> {
         self.next += 1;
-        let dataset = DatasetName { member: self.member.clone(), dataset: slug(&format!("{}-{}", self.prefix, self.next))? };
+        let dataset =
+            DatasetName { member: self.member.clone(), dataset: slug(&format!("{}-{}", self.prefix, self.next))? };
         Ok((dataset, self.publish()?))
     }
 }

@@ -8,7 +8,7 @@ pub const LIST_MAX: usize = 256;
 /// Most datasets of a job: each is authorised, pinned and reported on its own.
 pub const JOB_DATASETS_MAX: usize = 64;
 /// Most columns that a job computes over.
-pub const JOB_COLUMNS_MAX: usize = 256;
+pub const JOB_COLUMNS_MAX: usize = 64;
 /// Most columns that a filter reads: as many as it may have conditions.
 pub const JOB_FILTER_COLUMNS_MAX: usize = 16;
 /// Most grants of one account on one dataset that are in force at a time; each access looks at all of them.

@@ -73,11 +73,7 @@ impl RuntimeMetrics {
             registry.register(name, help, gauge.clone());
         }
         let counters = [
-            (
-                "chain_transactions",
-                "Transactions recorded in blocks, refused ones included",
-                &metrics.transactions,
-            ),
+            ("chain_transactions", "Transactions recorded in blocks, refused ones included", &metrics.transactions),
             (
                 "chain_transactions_void",
                 "Transactions left out of blocks: duplicate, expired, unknown signer, bad signature",
