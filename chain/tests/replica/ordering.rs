@@ -1,0 +1,228 @@
+//! The orderer alone and in threes, its disk at once durable.
+
+use std::collections::HashMap;
+
+use galen_chain::orderer::{BatchLimits, CutPoint, parse_snapshot_context};
+use galen_chain::signatures::{VerifiedCache, VerifiedTransaction};
+use galen_chain::{OrderedBatch, Orderer, OrdererConfig, OrdererEffects, limits};
+use galen_consensus::{CoreConfig, Membership, MessageError, RaftId, Recovered, Refusal, Role};
+use galen_types::{Batch, DecodedTransaction, Encoding, Hash, Timestamp, TransactionId};
+
+use super::support::{Clients, FOUNDED, genesis, key, voter_name};
+
+fn orderer(id: u64, voters: u64) -> Orderer {
+    let mut core = CoreConfig::new(RaftId(id), Membership::new((1..=voters).map(RaftId), []), id);
+    core.log_bytes_max = 1 << 20;
+    let config = OrdererConfig {
+        core,
+        node: voter_name(id as usize - 1),
+        batch_limits: BatchLimits { transactions: 3, bytes: 1 << 20 },
+        compact_entries: 4,
+        compact_bytes: 1 << 20,
+    };
+    let nodes: HashMap<_, _> = (1..=voters).map(|id| (RaftId(id), voter_name(id as usize - 1))).collect();
+    Orderer::new(config, Recovered::default(), 0, nodes, FOUNDED).unwrap()
+}
+
+/// Effects until there are none more, with every write durable at once.
+fn effects(orderer: &mut Orderer) -> OrdererEffects {
+    let mut all = OrdererEffects::default();
+    loop {
+        let effects = orderer.effects().unwrap();
+        let token = effects.persist.last().map(|persist| persist.token);
+        all.send.extend(effects.send);
+        all.ordered.extend(effects.ordered);
+        all.expired.extend(effects.expired);
+        all.forward = effects.forward.or(all.forward);
+        match token {
+            Some(token) => orderer.persisted(token).unwrap(),
+            None => return all,
+        }
+    }
+}
+
+fn leader_alone() -> Orderer {
+    let mut orderer = orderer(1, 1);
+    let mut ordered = Vec::new();
+    for _ in 0..40 {
+        orderer.tick(FOUNDED).unwrap();
+        ordered.extend(effects(&mut orderer).ordered);
+    }
+    assert_eq!(orderer.role().role, Role::Leader);
+    // The entry by which it opens its term.
+    assert_eq!(ordered.len(), 1);
+    orderer.applied(1, FOUNDED, &[]).unwrap();
+    orderer
+}
+
+fn some(count: usize) -> Vec<VerifiedTransaction> {
+    let mut clients = Clients::new(&genesis(1));
+    let transactions = (0..count).map(|_| clients.next("harlem", FOUNDED.plus_ms(60_000)));
+    let key = Some(key("admin@harlem").public_key());
+    let admitted = VerifiedCache::default().admit(transactions.map(|transaction| (transaction, key)).collect());
+    admitted.into_iter().map(Option::unwrap).collect()
+}
+
+fn submit(orderer: &mut Orderer, count: usize) -> Vec<TransactionId> {
+    let transactions = some(count);
+    let ids = transactions.iter().map(|transaction| transaction.decoded().id).collect();
+    transactions.into_iter().for_each(|transaction| assert_eq!(orderer.submit(transaction), Ok(true)));
+    ids
+}
+
+fn contents(batch: &OrderedBatch) -> Vec<TransactionId> {
+    let batch = Batch::decode(&batch.bytes, 1 << 20).unwrap();
+    let id = |bytes: Vec<u8>| DecodedTransaction::decode(bytes, 1 << 20).unwrap().id;
+    batch.transactions.into_iter().map(id).collect()
+}
+
+#[test]
+fn batches_are_bounded_and_change_with_the_chains_limits() {
+    let mut leader = leader_alone();
+    let ids = submit(&mut leader, 10);
+    let ordered = effects(&mut leader).ordered;
+    let sizes: Vec<_> = ordered.iter().map(|batch| contents(batch).len()).collect();
+    assert_eq!(sizes, [3, 3, 3, 1]);
+    assert_eq!(ordered.iter().flat_map(contents).collect::<Vec<_>>(), ids, "each once, in order");
+    leader.applied(5, FOUNDED, &ids).unwrap();
+    leader.set_batch_limits(BatchLimits { transactions: 100, bytes: 600 });
+    let size = some(1)[0].decoded().bytes.len();
+    let transactions = some(14).into_iter().skip(10);
+    transactions.for_each(|transaction| assert_eq!(leader.submit(transaction), Ok(true)));
+    let sizes: Vec<_> = effects(&mut leader).ordered.iter().map(|batch| contents(batch).len()).collect();
+    assert!(sizes.iter().all(|count| count * size <= 600) && sizes.iter().sum::<usize>() == 4, "{sizes:?}");
+}
+
+#[test]
+fn what_a_block_had_no_room_for_is_proposed_again_and_what_is_settled_is_not() {
+    let mut leader = leader_alone();
+    let ids = submit(&mut leader, 3);
+    let first = effects(&mut leader).ordered;
+    assert_eq!(contents(&first[0]), ids);
+    assert!(effects(&mut leader).ordered.is_empty(), "it is not proposed twice while it is on its way");
+    leader.applied(first[0].index, FOUNDED, &ids[..2]).unwrap();
+    let second = effects(&mut leader).ordered;
+    assert_eq!(contents(&second[0]), ids[2..]);
+    leader.applied(second[0].index, FOUNDED, &ids[2..]).unwrap();
+    assert!(effects(&mut leader).ordered.is_empty() && leader.mempool_len() == 0);
+}
+
+#[test]
+fn ordering_does_not_outrun_execution() {
+    let mut leader = leader_alone();
+    submit(&mut leader, 60);
+    assert_eq!(effects(&mut leader).ordered.len(), limits::BATCHES_UNEXECUTED_MAX);
+    leader.applied(4, FOUNDED, &[]).unwrap();
+    let more = effects(&mut leader).ordered.len();
+    assert!((3..3 + limits::BATCHES_IN_FLIGHT_MAX).contains(&more), "as many as were executed: {more}");
+}
+
+#[test]
+fn clients_are_told_of_what_expired() {
+    let mut leader = leader_alone();
+    leader.set_batch_limits(BatchLimits { transactions: 1, bytes: 1 << 20 });
+    let ids = submit(&mut leader, 20);
+    let ordered = effects(&mut leader).ordered.len();
+    assert_eq!(ordered, limits::BATCHES_UNEXECUTED_MAX);
+    leader.applied(2, FOUNDED.plus_ms(60_001), &ids[..1]).unwrap();
+    let expired: std::collections::BTreeSet<_> = effects(&mut leader).expired.into_iter().collect();
+    assert_eq!(expired, ids[1..].iter().copied().collect());
+    assert_eq!(leader.mempool_len(), 0);
+}
+
+#[test]
+fn the_log_is_cut_in_halves_and_offers_name_their_block() {
+    let mut leader = leader_alone();
+    for number in 0..6_u64 {
+        let index = number + 2;
+        let transaction = some(number as usize + 1).pop().unwrap();
+        let id = transaction.decoded().id;
+        assert_eq!(leader.submit(transaction), Ok(true));
+        assert_eq!(effects(&mut leader).ordered[0].index, index);
+        leader.applied(index, FOUNDED, &[id]).unwrap();
+        leader.may_cut(CutPoint { index, height: number + 1, header: Hash([number as u8; 32]) }).unwrap();
+        let cut = leader.effects().unwrap().persist.into_iter().find_map(|persist| persist.snapshot);
+        let cut = cut.map(|change| (change.meta().index, parse_snapshot_context(&change.meta().context).unwrap()));
+        // The fourth point fills it, half goes; two more fill it again.
+        let expected = match number {
+            3 => Some((3, (2, Hash([1; 32])))),
+            5 => Some((5, (4, Hash([3; 32])))),
+            _ => None,
+        };
+        assert_eq!(cut, expected, "after {index}");
+    }
+    assert_eq!(parse_snapshot_context(&[0; 39]), None);
+}
+
+/// Three orderers; delivers everything until nothing is on its way.
+fn exchange(orderers: &mut [Orderer], now: Timestamp) -> Vec<(usize, RaftId, usize)> {
+    let mut forwards = Vec::new();
+    for orderer in orderers.iter_mut() {
+        orderer.tick(now).unwrap();
+    }
+    loop {
+        let mut frames = Vec::new();
+        for (place, orderer) in orderers.iter_mut().enumerate() {
+            let effects = effects(orderer);
+            frames.extend(effects.send.into_iter().map(|message| (place, message)));
+            forwards.extend(effects.forward.map(|(leader, transactions)| (place, leader, transactions.len())));
+        }
+        if frames.is_empty() {
+            return forwards;
+        }
+        for (from, message) in frames {
+            let outcome = orderers[message.to.0 as usize - 1].message(RaftId(from as u64 + 1), message.bytes);
+            assert!(!matches!(outcome, Err(MessageError::Stopped(_))));
+        }
+    }
+}
+
+fn three() -> (Vec<Orderer>, usize) {
+    let mut orderers: Vec<_> = (1..=3).map(|id| orderer(id, 3)).collect();
+    for _ in 0..100 {
+        exchange(&mut orderers, FOUNDED);
+        if let Some(leader) = orderers.iter().position(|orderer| orderer.role().role == Role::Leader) {
+            return (orderers, leader);
+        }
+    }
+    panic!("nobody leads");
+}
+
+#[test]
+fn a_follower_sends_to_the_leader_and_again_after_a_while() {
+    let (mut orderers, leader) = three();
+    let follower = (leader + 1) % 3;
+    exchange(&mut orderers, FOUNDED);
+    let ids = submit(&mut orderers[follower], 5);
+    let sent = exchange(&mut orderers, FOUNDED);
+    assert_eq!(sent, [(follower, RaftId(leader as u64 + 1), 5)]);
+    let mut ticks = 0;
+    let again = loop {
+        ticks += 1;
+        let sent = exchange(&mut orderers, FOUNDED);
+        if !sent.is_empty() {
+            break sent;
+        }
+    };
+    assert_eq!((ticks, again), (limits::FORWARD_AGAIN_TICKS, sent));
+    orderers[follower].applied(1, FOUNDED, &ids).unwrap();
+    assert_eq!(orderers[follower].mempool_len(), 0);
+}
+
+#[test]
+fn a_batch_from_the_future_is_not_acknowledged_until_it_is_not() {
+    let (mut orderers, leader) = three();
+    let follower = (leader + 1) % 3;
+    let ahead = FOUNDED.plus_ms(limits::PROPOSED_AHEAD_MS_MAX + 1);
+    orderers[leader].set_now(ahead);
+    submit(&mut orderers[leader], 1);
+    let frames = effects(&mut orderers[leader]).send;
+    let frame = frames.into_iter().find(|message| message.to.0 as usize == follower + 1).unwrap().bytes;
+    let from = RaftId(leader as u64 + 1);
+    let refused = orderers[follower].message(from, frame.clone());
+    assert!(matches!(refused, Err(MessageError::Refused(Refusal::Unacceptable(_)))), "{refused:?}");
+    assert!(effects(&mut orderers[follower]).send.is_empty());
+    orderers[follower].set_now(FOUNDED.plus_ms(1));
+    assert_eq!(orderers[follower].message(from, frame), Ok(()));
+    assert!(!effects(&mut orderers[follower]).send.is_empty());
+}
