@@ -32,7 +32,14 @@ pub(crate) struct Global {
     pub(crate) context: Option<String>,
     /// Ask this node instead of the context's, e.g. http://127.0.0.1:7201
     // Ids of their own: commands that take a node or an account as argument must not be taken for these.
-    #[arg(id = "global-node", long = "node", global = true, value_name = "URL", env = "GALEN_NODE", hide_env_values = true)]
+    #[arg(
+        id = "global-node",
+        long = "node",
+        global = true,
+        value_name = "URL",
+        env = "GALEN_NODE",
+        hide_env_values = true
+    )]
     pub(crate) node: Option<String>,
     /// Speak for this account instead of the context's
     #[arg(

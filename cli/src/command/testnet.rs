@@ -121,7 +121,9 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError
         }
         Command::Reset(place) => {
             let dir = place.dir.clone();
-            Testnet::open(place.dir)?.reset()?;
+            let testnet = Testnet::open(place.dir)?;
+            remove_contexts(&testnet)?;
+            testnet.reset()?;
             output.note(&format!("the testnet in {} is deleted", dir.display()));
             Ok(())
         }
@@ -201,15 +203,22 @@ fn write_contexts(testnet: &Testnet, output: Output) -> Result<Vec<String>, CliE
     Ok(names)
 }
 
-/// Whether a context was written here: keys and password lie in one folder, which is a testnet's or gone. A context that
-/// people made is never replaced.
+/// Removes what [`write_contexts`] wrote for a testnet: without it they speak to nobody.
+fn remove_contexts(testnet: &Testnet) -> Result<(), CliError> {
+    let path = contexts::file_in(&contexts::home()?);
+    let mut contexts = Contexts::read(&path)?;
+    let genesis = testnet.genesis_hash();
+    contexts.contexts.retain(|_, context| !(is_of_a_testnet(context) && context.genesis == Some(genesis)));
+    contexts.current = contexts.current.take().filter(|name| contexts.contexts.contains_key(name));
+    contexts.write(&path)
+}
+
+/// Whether a context was written here: keys and password lie in one folder, which is a testnet's, or was one: the
+/// password is gone. A context that people made is never replaced.
 fn is_of_a_testnet(context: &Context) -> bool {
     let folder = context.keystore.as_deref().and_then(Path::parent);
-    let Some(folder) = folder.filter(|folder| context.password_file.as_deref().and_then(Path::parent) == Some(folder))
-    else {
-        return false;
-    };
-    !folder.exists() || folder.join("testnet.toml").is_file()
+    let (Some(folder), Some(password)) = (folder, context.password_file.as_deref()) else { return false };
+    password.parent() == Some(folder) && (!password.exists() || folder.join("testnet.toml").is_file())
 }
 
 /// This program, which every node is a process of.
@@ -259,6 +268,8 @@ mod tests {
             plain_http_allowed: false,
             genesis: None,
         };
+        assert!(is_of_a_testnet(&context), "of a testnet that is gone");
+        std::fs::write(folder.path().join("password"), "secret").unwrap();
         assert!(!is_of_a_testnet(&context), "a folder without a testnet");
         std::fs::write(folder.path().join("testnet.toml"), "").unwrap();
         assert!(is_of_a_testnet(&context));
