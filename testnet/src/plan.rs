@@ -233,3 +233,58 @@ pub(crate) fn loopback(port: u16) -> Result<NodeAddress, TestnetError> {
 fn slug(text: &str) -> Result<Slug, TestnetError> {
     Slug::parse(text).map_err(|error| TestnetError::Plan(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> PlanOptions {
+        PlanOptions { seed: Some(7), ..PlanOptions::default() }
+    }
+
+    #[test]
+    fn four_voters_and_an_aggregator_found_a_consortium_on_fifteen_ports() {
+        let plan = Plan::new(&options()).unwrap();
+        let mut ports: Vec<u16> =
+            plan.nodes.iter().flat_map(|node| [node.http_port, node.network_port, node.files_port]).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, (PORT_BASE..PORT_BASE + 15).collect::<Vec<_>>());
+        let genesis = plan.genesis().unwrap();
+        assert_eq!(genesis.voter_set().voters.len(), 4);
+        assert_eq!(plan.nodes.last().unwrap().name.to_string(), "aggregator.harlem");
+    }
+
+    #[test]
+    fn a_plan_that_is_read_back_has_the_same_keys_and_fits_its_options() {
+        let plan = Plan::new(&options()).unwrap();
+        let back: Plan = toml::from_str(&toml::to_string_pretty(&plan).unwrap()).unwrap();
+        assert_eq!(back, plan);
+        let name = Signer::Node(plan.nodes[0].name.clone());
+        assert_eq!(back.keys_of(&name).public_key(), plan.keys_of(&name).public_key());
+        assert!(back.fits(&options()) && back.fits(&PlanOptions::default()), "a seed that is not asked for fits");
+        assert!(!back.fits(&PlanOptions { seed: Some(8), ..options() }));
+        assert!(!back.fits(&PlanOptions { voters: Some(3), ..options() }));
+        assert!(!back.fits(&PlanOptions { port_base: 8_000, ..options() }));
+    }
+
+    #[test]
+    fn members_that_do_not_vote_observe() {
+        let plan = Plan::new(&PlanOptions { voters: Some(3), ..options() }).unwrap();
+        let roles: Vec<_> = plan.nodes.iter().map(|node| node.role).collect();
+        use NodeRole::{Aggregator, Observer, Voter};
+        assert_eq!(roles, [Voter, Voter, Voter, Observer, Aggregator]);
+    }
+
+    #[test]
+    fn what_cannot_be_planned_is_said() {
+        let problem = |options: PlanOptions| Plan::new(&options).unwrap_err().to_string();
+        let of =
+            |members: &[&str]| PlanOptions { members: members.iter().map(|&name| name.into()).collect(), ..options() };
+        assert!(problem(of(&["a", "a"])).contains("each once"));
+        assert!(problem(of(&[])).contains("1 to 20 members"));
+        assert!(problem(of(&["A b"])).contains("A b"));
+        assert!(problem(PlanOptions { voters: Some(5), ..options() }).contains("1 to 4"));
+        assert!(problem(PlanOptions { port_base: 80, ..options() }).contains("--port"));
+        assert!(problem(PlanOptions { port_base: 65_530, ..options() }).contains("--port"));
+    }
+}

@@ -137,3 +137,33 @@ pub fn tail(path: &Path, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pid_given_anew_to_another_program_is_not_taken_for_the_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new(folder.path());
+        let node: NodeName = "node-1.harlem".parse().unwrap();
+        assert_eq!(NodeProcess::find(&folder, &node), None);
+        std::fs::create_dir_all(folder.home(&node).root()).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let started = start_time(own).unwrap();
+        std::fs::write(folder.pid(&node), format!("{own} {started}\n")).unwrap();
+        assert_eq!(NodeProcess::find(&folder, &node), Some(NodeProcess { pid: own, started }));
+        std::fs::write(folder.pid(&node), format!("{own} {}\n", started + 1)).unwrap();
+        assert_eq!(NodeProcess::find(&folder, &node), None);
+    }
+
+    #[test]
+    fn the_tail_of_a_log_is_its_last_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let text: String = (0..10_000).map(|line| format!("line {line}\n")).collect();
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(tail(&path, 2), "line 9998\nline 9999");
+        assert!(tail(&folder.path().join("none"), 2).starts_with("(cannot be read"));
+    }
+}

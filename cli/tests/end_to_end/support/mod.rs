@@ -1,0 +1,33 @@
+//! Testnets that end with their test, waiting for conditions, load, and comparing chains.
+
+mod chains;
+mod cluster;
+mod load;
+pub(crate) mod raw_http;
+
+pub(crate) use chains::{Acknowledged, assert_once_everywhere};
+pub(crate) use cluster::{Cluster, VOTERS, program};
+pub(crate) use load::{Load, publication};
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Waits until `look` gives something; a test whose condition never comes fails and says which.
+pub(crate) async fn eventually<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Bytes that look random and are the same in every run.
+pub(crate) fn noise(seed: &str, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
