@@ -19,6 +19,7 @@ use crate::signatures::VerifiedCache;
 struct ReExecution<'progress> {
     genesis: Hash,
     verified: VerifiedCache,
+    pruned_to: Option<Vec<u8>>,
     on_progress: &'progress mut dyn FnMut(Progress),
 }
 
@@ -38,7 +39,9 @@ impl Rules for ReExecution<'_> {
         let decode = |bytes: &Vec<u8>| DecodedTransaction::decode(bytes.clone(), bytes.len());
         let transactions: Vec<_> =
             block.transactions.iter().map(decode).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-        let run = run(&state, &context, &self.verified, transactions).map_err(|error| error.to_string())?;
+        let run = run(&state, &context, &self.verified, self.pruned_to.as_deref(), transactions);
+        let run = run.map_err(|error| error.to_string())?;
+        self.pruned_to = run.pruned_to.or(self.pruned_to.take());
         match run.void.first() {
             Some((id, reason)) => Err(format!("transaction {id} stands in the block and is void: {reason}")),
             None => Ok(Executed { receipts: run.receipts, writes: run.writes, next_voters: None }),
@@ -71,6 +74,7 @@ pub fn verify_folder(
         genesis_state: &state,
         scratch,
     };
-    let mut rules = ReExecution { genesis: genesis_hash, verified: VerifiedCache::default(), on_progress };
+    let mut rules =
+        ReExecution { genesis: genesis_hash, verified: VerifiedCache::default(), pruned_to: None, on_progress };
     galen_ledger::verify::verify_ledger(folder, &options, &mut rules)
 }

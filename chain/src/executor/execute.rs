@@ -36,6 +36,8 @@ pub(crate) struct Run {
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) writes: Vec<StateWrite>,
     pub(crate) void: LeftOut,
+    /// The last live id that it pruned, if any.
+    pub(crate) pruned_to: Option<Vec<u8>>,
 }
 
 /// A block with everything it changes, not written yet.
@@ -44,6 +46,7 @@ pub(super) struct Built {
     pub(super) hash: Hash,
     pub(super) receipts: Vec<Receipt>,
     prepared: PreparedState,
+    pruned_to: Option<Vec<u8>>,
 }
 
 impl Executor {
@@ -88,7 +91,7 @@ impl Executor {
             time: proposal.time,
             rules_version: self.config.genesis.rules_version,
         };
-        let run = run(&state, &context, &self.config.verified, proposal.transactions)?;
+        let run = run(&state, &context, &self.config.verified, self.pruned_to.as_deref(), proposal.transactions)?;
         if run.transactions.is_empty() {
             return Ok((None, run.void));
         }
@@ -113,12 +116,13 @@ impl Executor {
         };
         let hash = header.hash();
         let block = Block { header, transactions: run.transactions };
-        Ok((Some(Built { block, hash, receipts: run.receipts, prepared }), run.void))
+        let built = Built { block, hash, receipts: run.receipts, prepared, pruned_to: run.pruned_to };
+        Ok((Some(built), run.void))
     }
 
     /// Writes a block: one batch, everything or nothing.
     pub(super) fn commit(&mut self, built: Built) -> Result<ExecutedBlock, ExecutorError> {
-        let Built { block, hash, receipts, prepared } = built;
+        let Built { block, hash, receipts, prepared, pruned_to } = built;
         let events = event_index(block.header.height, &receipts);
         let (height, time, index) = (block.header.height, block.header.time, block.header.raft_index);
         let commit = BlockCommit { block: &block, receipts: &receipts, events: &events, next_voters: None };
@@ -130,6 +134,7 @@ impl Executor {
         }
         let (block, receipts) = (Arc::new(block), Arc::new(receipts));
         self.tip = Tip { height, hash, time };
+        self.pruned_to = pruned_to.or(self.pruned_to.take());
         if self.config.voter_key.is_some() {
             self.cut_points.push_back(CutPoint { index, height, header: hash });
         }
@@ -137,16 +142,19 @@ impl Executor {
     }
 }
 
-/// Runs transactions in order over the parent's state.
+/// Runs transactions in order over the parent's state. `pruned_to` is the last live id that an earlier block pruned, where
+/// it is known; it saves work and changes nothing.
 pub(crate) fn run(
     state: &dyn StateRead,
     context: &BlockContext,
     verified: &VerifiedCache,
+    pruned_to: Option<&[u8]>,
     transactions: Vec<DecodedTransaction>,
 ) -> Result<Run, StateError> {
     let valid = check_signatures(state, verified, &transactions)?;
     let mut overlay = Overlay::new(state);
-    let mut run = Run { transactions: Vec::new(), receipts: Vec::new(), writes: Vec::new(), void: Vec::new() };
+    let mut run =
+        Run { transactions: Vec::new(), receipts: Vec::new(), writes: Vec::new(), void: Vec::new(), pruned_to: None };
     for (transaction, valid) in transactions.into_iter().zip(valid) {
         if !valid {
             run.void.push((transaction.id, Void::BadSignature));
@@ -165,7 +173,8 @@ pub(crate) fn run(
     if !run.transactions.is_empty() {
         let limit = limits::PRUNE_PER_BLOCK_MIN + 2 * run.transactions.len();
         // On the parent's state, where nothing has to be merged: what this block records does not expire in it.
-        let pruned = galen_contracts::prune_live_ids(state, context, limit)?;
+        let pruned = galen_contracts::prune_live_ids(state, context, pruned_to, limit)?;
+        run.pruned_to = pruned.keys().next_back().cloned();
         overlay.write(pruned);
     }
     run.writes = overlay.into_writes();

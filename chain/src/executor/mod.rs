@@ -156,6 +156,8 @@ pub struct Executor {
     cut_points: VecDeque<CutPoint>,
     /// Headers up to here are signed by this node.
     signed_height: u64,
+    /// The last live id that a block pruned since the start.
+    pruned_to: Option<Vec<u8>>,
 }
 
 impl Executor {
@@ -185,6 +187,7 @@ impl Executor {
             certificate_ahead: None,
             cut_points: VecDeque::new(),
             signed_height: 0,
+            pruned_to: None,
         };
         executor.reload_signatures()?;
         executor.reload_cut_points()?;

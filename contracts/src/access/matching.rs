@@ -8,7 +8,7 @@
 use galen_types::Timestamp;
 use galen_types::access::{AccessTerms, Effect, Grant, Rule};
 use galen_types::member::Account;
-use galen_types::vocabulary::Action;
+use galen_types::vocabulary::{Action, DataUse};
 
 /// Values of a dimension that are asked for.
 enum Asked<'terms, T> {
@@ -84,8 +84,15 @@ pub(super) fn covers(grant: &Grant, terms: &AccessTerms) -> bool {
     terms.action == Action::Discover
         || (grant.terms.action == terms.action
             && grant.terms.purpose == terms.purpose
+            && (terms.action == Action::Download || affirms(terms, &grant.terms.data_use))
             && covers_values(&grant.terms.columns, &asked_columns(terms))
             && covers_values(&grant.terms.statistics, &asked_statistics(terms)))
+}
+
+/// Whether every data-use condition that the grant was given under is affirmed again. A download affirms none of its
+/// own: it stands under those of its request.
+fn affirms(terms: &AccessTerms, granted: &[DataUse]) -> bool {
+    granted.iter().all(|condition| terms.data_use.contains(condition))
 }
 
 fn covers_values<T: Ord>(granted: &[T], asked: &Asked<'_, T>) -> bool {

@@ -273,7 +273,7 @@ fn run(steps: &[Step]) -> (Consortium, BTreeMap<Operation, usize>) {
                 }
             }
         }
-        let deletions = prune_live_ids(&chain.state, &chain.block, 3).unwrap();
+        let deletions = prune_live_ids(&chain.state, &chain.block, None, 3).unwrap();
         chain.state.apply(deletions);
     }
     check_invariants(&chain, &made);

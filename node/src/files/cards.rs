@@ -27,6 +27,7 @@ const ANSWER_BYTES_MAX: usize = 8 << 20;
 /// A dataset's place in the question, and the card that the chain promises.
 struct Wanted {
     place: usize,
+    dataset: DatasetName,
     commitment: Hash,
 }
 
@@ -42,7 +43,10 @@ impl Files {
                 let kept = if dataset.member == own { store.get(&commitment) } else { None };
                 match kept.and_then(|opening| opening.open(&commitment)) {
                     Some(card) => here.push((place, card)),
-                    None => elsewhere.entry(dataset.member).or_default().push(Wanted { place, commitment }),
+                    None => {
+                        let member = dataset.member.clone();
+                        elsewhere.entry(member).or_default().push(Wanted { place, dataset, commitment });
+                    }
                 }
             }
             Ok((here, elsewhere))
@@ -83,9 +87,9 @@ impl Files {
         let Ok(nodes) = other_nodes(&self.chain, member.clone()).await else { return Vec::new() };
         let mut cards = Vec::new();
         for part in wanted.chunks(CARDS_MAX) {
-            let commitments: Vec<Hash> = part.iter().map(|wanted| wanted.commitment).collect();
+            let datasets: Vec<DatasetName> = part.iter().map(|wanted| wanted.dataset.clone()).collect();
             for node in nodes.iter().filter(|node| self.network.is_connected(node)) {
-                let request = Bytes::from(CardsRequest { commitments: commitments.clone() }.encode());
+                let request = Bytes::from(CardsRequest { datasets: datasets.clone() }.encode());
                 let patience = deadline.saturating_duration_since(Instant::now());
                 let Ok(answer) = self.network.request(node, kinds::CARD, request, patience).await else { continue };
                 let Ok(answer) = CardsAnswer::decode(&answer, ANSWER_BYTES_MAX) else {
@@ -112,7 +116,7 @@ impl Files {
 }
 
 /// The card that the chain promises for a dataset: that of the version which stands for it.
-fn promised(view: &dyn ChainView, dataset: &DatasetName) -> Result<Option<Hash>, ServiceError> {
+pub(super) fn promised(view: &dyn ChainView, dataset: &DatasetName) -> Result<Option<Hash>, ServiceError> {
     let state = view.state();
     let version = match get_newest_version(state, dataset).map_err(state_unusable)? {
         Some(version) => Some(version),

@@ -16,6 +16,7 @@ use super::card::CardOpening;
 use super::error::{key_ring_failed, plaintext_failed, store_failed, wrap_failed};
 use super::reading::blocking;
 use crate::http::services::{ByteStream, ErrorKind, ServiceError};
+use crate::runtime::free_space;
 
 impl Files {
     /// Stores a ciphertext if it is the announced one.
@@ -26,6 +27,8 @@ impl Files {
         bytes: u64,
         content: ByteStream,
     ) -> Result<StoredFile, ServiceError> {
+        free_space(self.chain.ledger.path())
+            .map_err(|problem| ServiceError::new(ErrorKind::StorageFull, "storage-full", problem))?;
         let stored = self.store.put_encrypted(StreamReader::new(content), &ciphertext, bytes).await;
         let stored = stored.map_err(|error| store_failed(&error))?;
         tracing::info!(%account, %ciphertext, bytes, "stored a file");

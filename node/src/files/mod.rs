@@ -183,7 +183,7 @@ impl Files {
     pub async fn answer(&self, from: NodeName, kind: u16, bytes: Bytes, reply: Responder) {
         let answer = async {
             match kind {
-                kinds::CARD => self.give_cards(&bytes).await,
+                kinds::CARD => self.give_cards(&from, &bytes).await,
                 kinds::DOWNLOAD_KEY => self.give_key(&from, &bytes).await,
                 _ => Err(Refusal::new("unknown-kind", "this node does not know that kind of request")),
             }

@@ -1,22 +1,45 @@
 //! What other nodes ask about files, each question judged by this node's own ledger.
 
 use bytes::Bytes;
+use galen_contracts::query::list_accounts;
 use galen_p2p::{FileSink, Refusal};
-use galen_types::{Encoding, NodeName, Timestamp, TransactionId};
+use galen_types::member::{Account, Standing};
+use galen_types::{DatasetName, Encoding, NodeName, Timestamp, TransactionId};
 use tokio::io::AsyncWriteExt as _;
 
 use super::Files;
+use super::cards::promised;
 use super::download::report;
-use super::error::{refusal, store_failed};
+use super::error::{refusal, state_unusable, store_failed};
 use super::protocol::{
     CARDS_BYTES_MAX, CARDS_MAX, CardsAnswer, CardsRequest, ContentRequest, KeyRequest, REQUEST_BYTES_MAX,
 };
-use super::reading::{blocking, read, wait_certified};
+use super::reading::{read, wait_certified};
 use super::release::{Release, release_of};
-use crate::http::services::ServiceError;
+use crate::http::services::{ChainView, ServiceError};
+use crate::http::visibility::Viewer;
 
 /// The code by which a node says that another node of its member keeps the file.
 pub(super) const ELSEWHERE: &str = "file-elsewhere";
+
+/// Accounts of an asking member that are looked at.
+const ASKERS_MAX: usize = 256;
+
+/// Whether one of the accounts takes part and may see a dataset.
+fn visible_to(
+    view: &dyn ChainView,
+    now: Timestamp,
+    accounts: &[Account],
+    dataset: &DatasetName,
+) -> Result<bool, ServiceError> {
+    for account in accounts.iter().filter(|account| account.standing == Standing::Active) {
+        let viewer = Viewer { state: view.state(), now, account };
+        if viewer.sees_dataset(dataset).map_err(state_unusable)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 fn elsewhere() -> Refusal {
     Refusal::new(ELSEWHERE, "this node does not keep the file; ask another node of the member")
@@ -27,20 +50,27 @@ fn malformed(error: galen_types::DecodeError) -> Refusal {
 }
 
 impl Files {
-    pub(super) async fn give_cards(&self, bytes: &[u8]) -> Result<Bytes, Refusal> {
+    /// Gives cards of datasets that some account of the asking node's member may see; others do not exist for it.
+    pub(super) async fn give_cards(&self, from: &NodeName, bytes: &[u8]) -> Result<Bytes, Refusal> {
         let request = CardsRequest::decode(bytes, REQUEST_BYTES_MAX).map_err(malformed)?;
-        if request.commitments.len() > CARDS_MAX {
+        if request.datasets.len() > CARDS_MAX {
             return Err(Refusal::new("cards-too-many", format_args!("ask for at most {CARDS_MAX} cards at once")));
         }
         let store = self.cards.clone();
-        let cards = blocking(move || {
+        let (asker, now) = (from.member.clone(), self.chain.progress.borrow().time);
+        let cards = read(&self.chain, move |view| {
+            let accounts = list_accounts(view.state(), Some(&asker), None, ASKERS_MAX).map_err(state_unusable)?;
             let mut left = CARDS_BYTES_MAX;
-            let mut give = |commitment| {
-                let opening = store.get(commitment).filter(|opening| opening.length() <= left);
+            let mut cards = Vec::with_capacity(request.datasets.len());
+            for dataset in &request.datasets {
+                let commitment =
+                    if visible_to(view, now, &accounts, dataset)? { promised(view, dataset)? } else { None };
+                let opening = commitment.and_then(|commitment| store.get(&commitment));
+                let opening = opening.filter(|opening| opening.length() <= left);
                 left -= opening.as_ref().map_or(0, |opening| opening.length());
-                opening
-            };
-            Ok(request.commitments.iter().map(&mut give).collect::<Vec<_>>())
+                cards.push(opening);
+            }
+            Ok(cards)
         });
         let cards = cards.await.map_err(|error| refusal(&error))?;
         Ok(CardsAnswer { cards }.encode().into())

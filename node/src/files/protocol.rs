@@ -1,12 +1,12 @@
 //! What nodes send each other about files.
 
-use galen_types::{Hash, TransactionId};
+use galen_types::{DatasetName, TransactionId};
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::card::CardOpening;
 
-/// Most bytes of a request about files.
-pub(crate) const REQUEST_BYTES_MAX: usize = 16 << 10;
+/// Most bytes of a request about files: the longest names of [`CARDS_MAX`] datasets.
+pub(crate) const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// Most cards asked for at once.
 pub(crate) const CARDS_MAX: usize = 256;
@@ -36,8 +36,8 @@ pub(crate) struct ContentRequest {
 /// Asks the owner's node for cards.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub(crate) struct CardsRequest {
-    /// Their commitments on the chain, at most [`CARDS_MAX`].
-    pub(crate) commitments: Vec<Hash>,
+    /// Of these datasets, at most [`CARDS_MAX`].
+    pub(crate) datasets: Vec<DatasetName>,
 }
 
 /// Cards in the order asked, as many as asked; `None` where the node has none or the answer was full.

@@ -23,7 +23,7 @@ pub mod services;
 mod stream_places;
 #[cfg(test)]
 mod tests;
-mod visibility;
+pub(crate) mod visibility;
 
 use std::sync::Arc;
 

@@ -24,11 +24,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use galen_contracts::query::{get_job, get_node};
+use galen_contracts::query::{get_job, get_member, get_node};
 use galen_p2p::{NetworkHandle, Refusal, Responder};
 use galen_types::api::JobOpening;
 use galen_types::job::JobState;
-use galen_types::member::NodeRole;
+use galen_types::member::{NodeRole, Standing};
 use galen_types::{AccountName, Encoding, JobId, NodeName, Timestamp, TransactionId};
 
 use answers::Answers;
@@ -155,13 +155,17 @@ impl Jobs {
 
     async fn need_aggregator(&self, from: &NodeName) -> Result<(), Refusal> {
         let name = from.clone();
-        let node = read(&self.chain, move |view| get_node(view.state(), &name).map_err(state_unusable)).await;
-        let node = node.map_err(|error| refusal(&error))?;
-        if node.is_some_and(|node| node.role == NodeRole::Aggregator) {
+        let looked = read(&self.chain, move |view| {
+            let member = get_member(view.state(), &name.member).map_err(state_unusable)?;
+            let node = get_node(view.state(), &name).map_err(state_unusable)?;
+            let takes_part = member.is_some_and(|member| member.standing == Standing::Active);
+            Ok(takes_part && node.is_some_and(|node| node.role == NodeRole::Aggregator))
+        });
+        if looked.await.map_err(|error| refusal(&error))? {
             return Ok(());
         }
         tracing::warn!(%from, "a node that is no aggregator asks for what only aggregators get");
-        Err(Refusal::new("aggregator-required", "only a registered aggregator is given that"))
+        Err(Refusal::new("aggregator-required", "only a registered aggregator of an active member is given that"))
     }
 }
 

@@ -12,9 +12,6 @@ use serde::Serialize;
 use crate::config::{NodeConfig, read_text};
 use crate::home::NodeHome;
 
-/// Free space below which a node should not start, bytes.
-const DISK_FREE_MIN: u64 = 1 << 30;
-
 /// How long a peer may take to answer a connection.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -126,12 +123,5 @@ fn free(address: SocketAddr) -> Result<String, String> {
 }
 
 fn disk(home: &NodeHome) -> Result<String, String> {
-    let stat = nix::sys::statvfs::statvfs(home.root()).map_err(|error| error.to_string())?;
-    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-    let gibibytes = free >> 30;
-    if free >= DISK_FREE_MIN {
-        Ok(format!("{gibibytes} GiB free"))
-    } else {
-        Err(format!("{gibibytes} GiB free: a node needs at least 1 GiB to start"))
-    }
+    crate::runtime::free_space(home.root())
 }

@@ -35,4 +35,5 @@ pub use chain_view::LedgerChainView;
 pub use execution::Progress;
 pub use own_transactions::NodeSigner;
 pub use service::Chain;
+pub(crate) use service::free_space;
 pub use start::{Node, StartError};

@@ -182,6 +182,24 @@ impl Chain {
     }
 }
 
+/// Free space below which a node says that it is not well and takes no files: log and ledger need the rest.
+const DISK_FREE_MIN_BYTES: u64 = 1 << 30;
+
+/// Whether the disk of a folder has room, in words.
+///
+/// # Errors
+/// What to do when it has not.
+pub(crate) fn free_space(folder: &std::path::Path) -> Result<String, String> {
+    let stat = nix::sys::statvfs::statvfs(folder).map_err(|error| format!("free space cannot be read: {error}"))?;
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+    let mebibytes = free >> 20;
+    if free >= DISK_FREE_MIN_BYTES {
+        Ok(format!("the ledger takes writes; {mebibytes} MiB free"))
+    } else {
+        Err(format!("only {mebibytes} MiB are free on the disk: make room, a full disk stops the node"))
+    }
+}
+
 fn stopping() -> ServiceError {
     ServiceError::new(ErrorKind::Unavailable, "node-stopping", "the node is stopping")
         .with_hint("ask another node of the consortium")
@@ -351,20 +369,15 @@ impl HealthService for Chain {
         let progress = *self.progress.borrow();
         let leader = self.leadership.borrow().leader.clone();
         let behind = progress.known_height.saturating_sub(progress.height);
+        let disk = self.ledger.check_writable().map_err(|error| error.to_string());
+        let disk = disk.and_then(|()| free_space(self.ledger.path()));
         let mut checks = vec![
             HealthCheck {
                 name: "caught-up",
                 ok: behind <= super::limits::SYNC_LAG_VOTER,
                 detail: format!("at height {} of {} known", progress.height, progress.known_height),
             },
-            HealthCheck {
-                name: "disk",
-                ok: self.ledger.check_writable().is_ok(),
-                detail: match self.ledger.check_writable() {
-                    Ok(()) => "the ledger takes writes".to_owned(),
-                    Err(error) => error.to_string(),
-                },
-            },
+            HealthCheck { name: "disk", ok: disk.is_ok(), detail: disk.unwrap_or_else(|problem| problem) },
         ];
         if self.role == NodeRole::Voter {
             let detail = leader.as_ref().map_or("no leader is known".to_owned(), |leader| format!("{leader} leads"));
