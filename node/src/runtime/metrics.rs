@@ -1,6 +1,9 @@
 //! What the runtime counts, for Prometheus. The HTTP face counts its own.
 
-use prometheus_client::metrics::counter::Counter;
+use galen_p2p::NetworkHandle;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
@@ -112,5 +115,25 @@ impl RuntimeMetrics {
             metrics.log_sync_seconds.clone(),
         );
         metrics
+    }
+}
+
+/// What the network counts itself, read when the metrics are asked for.
+pub(super) struct NetworkCollector(pub(super) NetworkHandle);
+
+impl std::fmt::Debug for NetworkCollector {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("NetworkCollector")
+    }
+}
+
+impl Collector for NetworkCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for (name, help, value) in self.0.counters().entries() {
+            let counter = ConstCounter::new(value);
+            let name = format!("network_{name}");
+            counter.encode(encoder.encode_descriptor(&name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
     }
 }

@@ -24,7 +24,7 @@ use super::admission::{Admission, Target};
 use super::execution::{Execution, ExecutionHandle, ExecutionInput, Progress};
 use super::fatal::{Fatal, Shutdown};
 use super::limits;
-use super::metrics::RuntimeMetrics;
+use super::metrics::{NetworkCollector, RuntimeMetrics};
 use super::network::Dispatch;
 use super::ordering::{Leadership, Ordering};
 use super::own_transactions::NodeSigner;
@@ -81,6 +81,12 @@ pub enum StartError {
     /// The ordering log.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The ordering log is gone while the ledger is there: votes that it held would be given twice.
+    #[error(
+        "the ordering log in {0} is empty, but this node has ordered before: starting would forget its votes. \
+         Restore the folder; a node whose log is lost must not come back under its old identity"
+    )]
+    LogLost(std::path::PathBuf),
     /// Ordering cannot go on from what log and ledger hold.
     #[error(transparent)]
     Ordering(#[from] galen_consensus::ConfigError),
@@ -116,6 +122,7 @@ impl StartError {
             Self::Ledger(error) => error.code(),
             Self::Executor(error) => error.code(),
             Self::Log(error) => error.code(),
+            Self::LogLost(_) => "log-lost",
             Self::Ordering(error) => error.code(),
             Self::Network(error) => error.code(),
             Self::Http(error) => error.code(),
@@ -292,6 +299,9 @@ impl Node {
         let log = if loaded.is_voter() {
             let identity = Identity { cluster: loaded.genesis_hash.0, node: RaftId(loaded.record.raft_id) };
             let (log, recovered) = Log::open(RealVfs, &home.log(), identity, LogOptions::default())?;
+            if recovered.is_fresh() && ledger.applied()?.index > 0 {
+                return Err(StartError::LogLost(home.log()));
+            }
             if let Some(torn) = &recovered.torn {
                 tracing::warn!(?torn, "the ordering log ended in a record that was never finished; it is cut off");
             }
@@ -304,6 +314,8 @@ impl Node {
         let server = Server::bind(&loaded.config.http).await?;
         let http_address = server.address();
         let (network, network_events) = loaded.start_network().await?;
+
+        registry.register_collector(Box::new(NetworkCollector(network.clone())));
 
         let tip = executor.tip();
         let voters = executor.voters().clone();
