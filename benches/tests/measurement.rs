@@ -1,6 +1,6 @@
 //! The parts of a measurement that need no running node: calls, records, and what is refused before anything starts.
 
-#![allow(missing_docs, reason = "test names say what they test")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests assert by panicking; their names say what they test")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
