@@ -104,7 +104,12 @@ impl Parameters {
             ("proposal_lifetime_ms", self.proposal_lifetime_ms, 60_000, 366 * 24 * 3_600_000),
             ("block_transactions_max", self.block_transactions_max.into(), 1, 20_000),
             ("block_bytes_max", self.block_bytes_max.into(), 64 << 10, 3 << 20),
-            ("transaction_bytes_max", self.transaction_bytes_max.into(), 4 << 10, u64::from(self.block_bytes_max).min(512 << 10)),
+            (
+                "transaction_bytes_max",
+                self.transaction_bytes_max.into(),
+                4 << 10,
+                u64::from(self.block_bytes_max).min(512 << 10),
+            ),
             ("transaction_horizon_ms", self.transaction_horizon_ms, 1_000, 600_000),
             ("refusals_per_minute_max", self.refusals_per_minute_max.into(), 1, 1_000_000),
             ("contract_rules_max", self.contract_rules_max.into(), 1, 1_024),
