@@ -153,6 +153,18 @@ fn a_restart_keeps_signatures_and_joins_those_that_were_not_joined() {
 }
 
 #[test]
+fn the_log_is_not_cut_below_a_block_that_a_loss_of_power_could_take() {
+    let mut group = Group::new();
+    group.block(&[0]);
+    // Certified by the others before this node signed, and so synced, anything.
+    let quorum = group.certificate(&[1, 2, 3], 1, group.hash(0, 1));
+    group.replicas[0].add_certificate(quorum).unwrap();
+    assert_eq!((group.certified(0), group.replicas[0].cut_points()), (1, Vec::new()));
+    group.replicas[0].sync().unwrap();
+    assert_eq!(group.replicas[0].cut_points().len(), 1);
+}
+
+#[test]
 fn forged_signatures_and_certificates_change_nothing() {
     let mut group = Group::new();
     group.block(&[0]);
@@ -239,9 +251,12 @@ fn pulled_blocks_give_the_same_chain() {
     group.clients = Clients::new(&group.genesis);
     group.block(&[1]);
     assert_eq!(group.replicas[1].follow(answer.clone()).unwrap().len(), 2);
-    // And one that has them all learns of the certificate.
-    group.block(&[2]);
-    drop(answer);
+    // And one that got them all learns of the certificate.
+    group.index = 0;
+    group.clients = Clients::new(&group.genesis);
+    (0..3).for_each(|_| group.block(&[2]));
+    assert!(group.certified(2) == 0 && group.replicas[2].follow(answer).unwrap().is_empty());
+    assert_eq!(group.certified(2), 3);
 }
 
 #[test]

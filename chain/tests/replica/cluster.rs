@@ -348,7 +348,7 @@ impl Cluster {
 
     fn is_over(&self, id: &TransactionId) -> bool {
         let decoded = galen_types::DecodedTransaction::decode(self.submitted[id].clone(), 1 << 20).unwrap();
-        decoded.body.valid_until < self.nodes[0].executor().tip().time
+        decoded.body.valid_until < self.now()
     }
 
     /// Ends all faults and demands what must hold then.

@@ -75,7 +75,9 @@ fn live_ids_are_dropped_once_they_have_expired() {
         // Those that a block in the far future would drop.
         let genesis = *replica.genesis_hash();
         let block = BlockContext { genesis, height: 1, time: Timestamp(u64::MAX), rules_version: 1 };
-        galen_contracts::prune_live_ids(&LedgerState(replica.ledger().view().unwrap()), &block, 1_000).unwrap().len()
+        galen_contracts::prune_live_ids(&LedgerState(replica.ledger().view().unwrap()), &block, None, 1_000)
+            .unwrap()
+            .len()
     };
     let early: Vec<_> = (0..10).map(|_| clients.next("harlem", FOUNDED.plus_ms(100))).collect();
     replica.execute(&batch(1, FOUNDED, &early.iter().collect::<Vec<_>>())).unwrap();
