@@ -107,7 +107,7 @@ impl Admission {
         };
         let mut candidates = Vec::with_capacity(round.len());
         for Applicant { bytes, reply } in round {
-            match sound(bytes, parameters.transaction_bytes_max as usize, &state, &context) {
+            match sound(bytes, parameters.transaction_bytes_max as usize, &state, &context, reply.is_some()) {
                 Ok((transaction, key)) => candidates.push(Candidate { transaction, key, reply }),
                 Err(refusal) => refuse(reply, refusal),
             }
@@ -199,16 +199,19 @@ fn refuse(reply: Option<AdmissionReply>, refusal: AdmissionRefusal) {
 }
 
 /// Decodes a transaction, and finds out whether it would be void for another reason than its signature. A duplicate
-/// passes: the asker gets the first receipt.
+/// passes when somebody waits for it: the asker gets the first receipt. Peers send again what they have not seen on the
+/// chain; under load that must not fill batches with duplicates.
 fn sound(
     bytes: Vec<u8>,
     limit: usize,
     state: &dyn StateRead,
     context: &BlockContext,
+    is_awaited: bool,
 ) -> Result<(DecodedTransaction, Option<PublicKey>), AdmissionRefusal> {
     let transaction = DecodedTransaction::decode(bytes, limit)?;
     match galen_contracts::void_reason(state, context, &transaction) {
-        Ok(None | Some(VoidReason::Duplicate)) => {}
+        Ok(None) => {}
+        Ok(Some(VoidReason::Duplicate)) if is_awaited => {}
         Ok(Some(reason)) => return Err(Void::Rule(reason).into()),
         Err(_) => return Err(AdmissionRefusal::State),
     }
