@@ -1,15 +1,15 @@
 //! Stored files of the node's member: taken in, checked, given out against certified receipts.
 //!
-//! - [`deposit`]: uploads and their keys; a file is decrypted once to check it and to read its columns.
-//! - [`check`]: comparing stored bytes with the chain.
-//! - [`release`]: what a certified download releases, and to whom.
-//! - [`download`]: keys and bytes for clients, from the own store or from the owner's node.
-//! - [`peers`]: what other nodes ask.
-//! - [`cards`], [`card`]: titles and descriptions, kept off the chain.
-//! - [`tampering`]: reports to the chain.
-//! - [`documents`], [`reading`]: small files on disk, and reading the ledger; used by jobs too.
+//! - `deposit`: uploads and their keys; a file is decrypted once to check it and to read its columns.
+//! - `check`: comparing stored bytes with the chain.
+//! - `release`: what a certified download releases, and to whom.
+//! - `download`: keys and bytes for clients, from the own store or from the owner's node.
+//! - `peers`: what other nodes ask.
+//! - `cards`, `card`: titles and descriptions, kept off the chain.
+//! - `tampering`: reports to the chain.
+//! - `documents`, `reading`: small files on disk, and reading the ledger; used by jobs too.
 //!
-//! On the disk, under `files/`: what [`galen_filestore`] keeps, `keys/` (the key ring), `salts/` and `cards/`.
+//! On the disk, under `files/`: what `galen_filestore` keeps, `keys/` (the key ring), `salts/` and `cards/`.
 
 mod card;
 mod cards;

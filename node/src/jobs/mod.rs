@@ -1,10 +1,10 @@
 //! What of compute jobs stays off-chain: filters, summaries, results.
 //!
-//! - [`openings`]: filters, kept at the submitter's node.
-//! - [`site`], [`answers`]: this node answering for its own member's datasets.
-//! - [`aggregation`], [`asking`], [`combination`]: the aggregator's work.
-//! - [`results`], [`reading_results`]: the result document, and giving it out.
-//! - [`protocol`]: what nodes send each other.
+//! - `openings`: filters, kept at the submitter's node.
+//! - `site`, `answers`: this node answering for its own member's datasets.
+//! - `aggregation`, `asking`, `combination`: the aggregator's work.
+//! - `results`, `reading_results`: the result document, and giving it out.
+//! - `protocol`: what nodes send each other.
 //!
 //! On the disk, under `jobs/`: `openings/`, `answers/` (a site's replies) and `results/` (an aggregator's documents).
 

@@ -2,9 +2,9 @@
 //!
 //! | thread or task | owns | takes from | gives to |
 //! |---|---|---|---|
-//! | `ordering` thread (voters) | [`Orderer`]: mempool, Raft core | frames, admitted transactions, log writer, execution | log writer, network, execution |
+//! | `ordering` thread (voters) | `Orderer`: mempool, Raft core | frames, admitted transactions, log writer, execution | log writer, network, execution |
 //! | `log` thread (voters) | the ordering log | ordering | ordering |
-//! | `execution` thread | [`Executor`]: ledger writes, header signatures | ordering, network task | clients that wait, network, ordering |
+//! | `execution` thread | `Executor`: ledger writes, header signatures | ordering, network task | clients that wait, network, ordering |
 //! | `admission` thread | signature checks | HTTP, network task | ordering (voters), a voter's node (others) |
 //! | network task | - | peers | all of the above, files, jobs |
 //! | sync task | - | progress, snapshot offers | execution |
@@ -12,7 +12,7 @@
 //! | HTTP tasks | - | clients | admission, ledger views, files, jobs |
 //!
 //! A thread stops when the node stops; a fault in any of them stops the node ([`fatal`]). What each queue does when it
-//! is full stands in [`limits`].
+//! is full stands in `limits`.
 
 mod admission;
 mod chain_view;
