@@ -16,8 +16,9 @@ pub const MEMPOOL_SIGNER_BYTES_MAX: usize = 24 << 20;
 /// more only makes batches smaller.
 pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
 
-/// Committed batches that wait for execution before the leader stops proposing: ordering must not outrun execution.
-pub const BATCHES_UNEXECUTED_MAX: usize = 8;
+/// Committed batches that wait for execution before the leader stops proposing. A longer queue hides nothing: it only
+/// makes batches smaller, and each block costs every voter a synced signature.
+pub const BATCHES_UNEXECUTED_MAX: usize = 2;
 
 /// Ticks after which a follower sends a transaction to the leader again, in case it was lost on the way.
 pub const FORWARD_AGAIN_TICKS: u64 = 20;
