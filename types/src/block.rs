@@ -38,6 +38,9 @@ pub struct BlockHeader {
     pub epoch: u64,
     /// The hash of the epoch's voter set.
     pub voter_set: Hash,
+    /// The hash of the voter set that certifies the next height. It differs from `voter_set` only in the last block of an
+    /// epoch, which the old set certifies: that certificate is what hands over to the new set.
+    pub next_voter_set: Hash,
     /// Which version of the rules executed it.
     pub rules_version: u32,
     /// The leader that proposed the batch.

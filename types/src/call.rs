@@ -5,13 +5,15 @@ use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::access::{AccessTerms, GrantLimits, Rule, Scope};
+use crate::application::SignedApplication;
 use crate::dataset::VersionContent;
 use crate::hash::Hash;
 use crate::identifier::{GrantId, JobId, ProposalId, RequestId};
 use crate::job::{JobFailure, JobSpecification, SiteAnswer, SiteOutcome};
-use crate::member::{EncryptionKey, NewAccount, Role};
-use crate::name::{AccountName, DatasetName, Slug, VersionName};
+use crate::member::{EncryptionKey, NewAccount, NewNode, NodeAddress, Role};
+use crate::name::{AccountName, DatasetName, NodeName, Slug, VersionName};
 use crate::proposal::{Ballot, ProposedChange};
+use crate::recovery::SignedRecovery;
 use crate::signature::PublicKey;
 use crate::vocabulary::{Purpose, ReasonCode};
 
@@ -68,6 +70,77 @@ pub enum Call {
         ballot: Ballot,
         /// Why.
         reason: Option<ReasonCode>,
+    },
+
+    /// A member's node brings an institution's application before the members, as a proposal.
+    #[wincode(tag = 8)]
+    Apply {
+        /// Signed by the applicant.
+        application: Box<SignedApplication>,
+    },
+    /// An administrator takes its member out of the consortium for good.
+    #[wincode(tag = 9)]
+    Leave {
+        /// Why.
+        reason: ReasonCode,
+    },
+    /// An administrator objects to a scheduled reset of an administrator's key of its own member.
+    #[wincode(tag = 10)]
+    ObjectToReset {
+        /// The proposal that passed.
+        proposal: ProposalId,
+    },
+    /// An administrator registers a node of its member: an observer. Other roles are voted on.
+    #[wincode(tag = 11)]
+    AddNode(NewNode),
+    /// An administrator takes a node of its member out for good.
+    #[wincode(tag = 12)]
+    RemoveNode {
+        /// Which.
+        node: NodeName,
+        /// Why.
+        reason: ReasonCode,
+    },
+    /// An administrator makes a voter or aggregator of its member an observer.
+    #[wincode(tag = 13)]
+    DemoteNode {
+        /// Which.
+        node: NodeName,
+    },
+    /// An administrator, or the node itself, changes where peers reach a node.
+    #[wincode(tag = 14)]
+    SetNodeAddress {
+        /// Which.
+        node: NodeName,
+        /// Where.
+        address: NodeAddress,
+    },
+    /// An administrator replaces the key of a node of its member.
+    #[wincode(tag = 15)]
+    RotateNodeKey {
+        /// Which.
+        node: NodeName,
+        /// Its key from the next block on.
+        key: PublicKey,
+    },
+    /// A node with the role `voter` asks for a number in ordering, because its ordering log is new: the former number, if
+    /// it had one, never votes again, and the node leaves the voter set until it has caught up.
+    #[wincode(tag = 16)]
+    StartOrdering {
+        /// The number it has now; 0 for none. Refused when it is another, so that the call cannot be done twice.
+        replaces: u64,
+    },
+    /// A node with a number in ordering has caught up and enters the voter set.
+    #[wincode(tag = 17)]
+    JoinVoters {
+        /// Its number in ordering.
+        raft_id: u64,
+    },
+    /// The remaining members go on without a lost quorum. Stands only in a recovery block, alone.
+    #[wincode(tag = 18)]
+    Recover {
+        /// Signed by their administrators.
+        recovery: Box<SignedRecovery>,
     },
 
     // --- datasets

@@ -1,5 +1,8 @@
 //! Certificates: a quorum of voters signed a header that each computed itself. A certificate covers all earlier
-//! heights, because a header names its parent.
+//! heights of its epoch, because a header names its parent.
+//!
+//! What is signed names the voter set by its hash, and the set names its epoch and lineage. So a signature counts in one
+//! epoch of one branch: what was signed before a recovery says nothing after it, not even where the same voters go on.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,15 +27,17 @@ pub struct Voter {
 pub struct VoterSet {
     /// Counted from 0.
     pub epoch: u64,
+    /// The hash of the last recovery before or in this epoch; [`Hash::ZERO`] before any.
+    pub lineage: Hash,
     /// Who votes.
     pub voters: Vec<Voter>,
 }
 
 impl VoterSet {
     /// Builds a set; sorts the voters.
-    pub fn new(epoch: u64, mut voters: Vec<Voter>) -> Self {
+    pub fn new(epoch: u64, lineage: Hash, mut voters: Vec<Voter>) -> Self {
         voters.sort_by(|left, right| left.node.cmp(&right.node));
-        Self { epoch, voters }
+        Self { epoch, lineage, voters }
     }
 
     /// What a header names it by.
@@ -65,25 +70,26 @@ pub struct HeaderSignature {
     pub header: Hash,
     /// The voter.
     pub voter: NodeName,
-    /// Over height and hash.
+    /// Over chain, voter set, height and hash.
     pub signature: Signature,
 }
 
-/// What a voter signs: chain, height and header hash under a context of their own.
-fn signed_hash(genesis: &Hash, height: u64, header: &Hash) -> Hash {
-    Hash::of_parts(Context::HeaderSignature, &[genesis.as_bytes(), &height.to_le_bytes(), header.as_bytes()])
+/// What a voter signs: chain, voter set, height and header hash under a context of their own.
+fn signed_hash(genesis: &Hash, voter_set: &Hash, height: u64, header: &Hash) -> Hash {
+    let parts = [genesis.as_bytes(), voter_set.as_bytes(), &height.to_le_bytes()[..], header.as_bytes()];
+    Hash::of_parts(Context::HeaderSignature, &parts)
 }
 
 impl HeaderSignature {
-    /// Signs.
-    pub fn sign(genesis: &Hash, height: u64, header: Hash, voter: NodeName, key: &SecretKey) -> Self {
-        let signature = key.sign(&signed_hash(genesis, height, &header));
+    /// Signs as one of the voters with this hash.
+    pub fn sign(genesis: &Hash, voter_set: &Hash, height: u64, header: Hash, voter: NodeName, key: &SecretKey) -> Self {
+        let signature = key.sign(&signed_hash(genesis, voter_set, height, &header));
         Self { height, header, voter, signature }
     }
 
-    /// Whether it verifies under a key.
-    pub fn verifies(&self, genesis: &Hash, key: &PublicKey) -> bool {
-        key.verify(&signed_hash(genesis, self.height, &self.header), &self.signature).is_ok()
+    /// Whether it was made by the holder of a key as one of the voters with this hash.
+    pub fn verifies(&self, genesis: &Hash, voter_set: &Hash, key: &PublicKey) -> bool {
+        key.verify(&signed_hash(genesis, voter_set, self.height, &self.header), &self.signature).is_ok()
     }
 }
 
@@ -145,7 +151,7 @@ impl Certificate {
         if !self.signatures.is_sorted_by(|left, right| left.voter < right.voter) {
             return Err(CertificateError::Unordered);
         }
-        let hash = signed_hash(genesis, self.height, &self.header);
+        let hash = signed_hash(genesis, &voters.hash(), self.height, &self.header);
         let mut claims = Vec::with_capacity(got);
         for part in &self.signatures {
             let key = *voters.key_of(&part.voter).ok_or_else(|| CertificateError::NotAVoter(part.voter.clone()))?;

@@ -3,8 +3,12 @@
 //! Every value has exactly one encoding. [`Encoding::decode`] holds that by encoding what it decoded and comparing: an
 //! input that decodes to a value but is not that value's encoding is refused, as are trailing bytes and oversize.
 
-use wincode::config::{Configuration, DefaultConfig};
-use wincode::{SchemaReadOwned, SchemaWrite};
+use std::cell::Cell;
+
+use wincode::config::{ConfigCore, Configuration, DefaultConfig};
+use wincode::io::{Reader, Writer};
+use wincode::len::{SeqLen, UseIntLen};
+use wincode::{ReadError, ReadResult, SchemaReadOwned, SchemaWrite, WriteResult};
 
 /// Why bytes are not the encoding of a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,11 +40,47 @@ impl DecodeError {
     }
 }
 
-/// Memory reserved before content is read is bounded by the input's size limit, so 32 MiB covers every wire type.
-type Config = Configuration<true, { 32 << 20 }>;
+/// Lengths of lists and texts: 64 bits. Reading, a length above the input's own is refused before anything is reserved:
+/// every element takes a byte at least. Else nine bytes that announce a long list would reserve megabytes.
+pub struct Length;
+
+/// The lengths themselves.
+type Number = UseIntLen<u64>;
+
+thread_local! {
+    /// Bytes of the input that this thread decodes.
+    static INPUT_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: sizes and bytes are those of `Number`.
+#[expect(unsafe_code, reason = "wincode's trait for lengths is unsafe to implement")]
+unsafe impl<C: ConfigCore> SeqLen<C> for Length
+where
+    Number: SeqLen<C>,
+{
+    fn read<'de>(reader: impl Reader<'de>) -> ReadResult<usize> {
+        let length = <Number as SeqLen<C>>::read(reader)?;
+        if length > INPUT_BYTES.get() {
+            return Err(ReadError::Custom("a length reaches beyond the end"));
+        }
+        Ok(length)
+    }
+
+    fn write(writer: impl Writer, length: usize) -> WriteResult<()> {
+        <Number as SeqLen<C>>::write(writer, length)
+    }
+
+    fn write_bytes_needed(length: usize) -> WriteResult<usize> {
+        <Number as SeqLen<C>>::write_bytes_needed(length)
+    }
+}
+
+/// Memory reserved before content is read is bounded by the input's size, and by 32 MiB, which covers every wire type.
+type Config = Configuration<true, { 32 << 20 }, Length>;
 
 /// The configuration all encodings share.
-const CONFIG: Config = DefaultConfig::default().with_preallocation_size_limit::<{ 32 << 20 }>();
+const CONFIG: Config =
+    DefaultConfig::default().with_preallocation_size_limit::<{ 32 << 20 }>().with_length_encoding::<Length>();
 
 /// Canonical encoding and exact, bounded decoding; implemented for every type that derives `wincode`'s schemas.
 pub trait Encoding: Sized {
@@ -70,9 +110,42 @@ where
         if bytes.len() > limit {
             return Err(DecodeError::Oversize { size: bytes.len(), limit });
         }
+        INPUT_BYTES.set(bytes.len());
         let value: T = wincode::config::deserialize_exact(bytes, CONFIG)
             .map_err(|error| DecodeError::Malformed(error.to_string()))?;
         if value.encode() == bytes { Ok(value) } else { Err(DecodeError::NotCanonical) }
+    }
+}
+
+/// The encoding of a number that is counted from 1: reading refuses 0, which the number's text cannot say.
+pub(crate) struct FromOne;
+
+// SAFETY: size and bytes are those of the number's own schema.
+#[expect(unsafe_code, reason = "wincode's schema traits are unsafe to implement")]
+unsafe impl<C: wincode::config::Config> SchemaWrite<C> for FromOne {
+    type Src = u32;
+
+    fn size_of(source: &u32) -> WriteResult<usize> {
+        <u32 as SchemaWrite<C>>::size_of(source)
+    }
+
+    fn write(writer: impl Writer, source: &u32) -> WriteResult<()> {
+        <u32 as SchemaWrite<C>>::write(writer, source)
+    }
+}
+
+// SAFETY: the destination is written if and only if a number was read and is not 0.
+#[expect(unsafe_code, reason = "wincode's schema traits are unsafe to implement")]
+unsafe impl<'de, C: wincode::config::Config> wincode::SchemaRead<'de, C> for FromOne {
+    type Dst = u32;
+
+    fn read(reader: impl Reader<'de>, destination: &mut core::mem::MaybeUninit<u32>) -> ReadResult<()> {
+        let number = <u32 as wincode::SchemaRead<'de, C>>::get(reader)?;
+        if number == 0 {
+            return Err(ReadError::Custom("a number that is counted from 1 is 0"));
+        }
+        destination.write(number);
+        Ok(())
     }
 }
 

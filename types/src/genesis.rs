@@ -10,7 +10,7 @@ use wincode::{SchemaRead, SchemaWrite};
 use crate::certificate::{Voter, VoterSet};
 use crate::encoding::Encoding;
 use crate::hash::{Context, Hash};
-use crate::member::{Account, Member, NewAccount, Node, NodeAddress, NodeRole, Role, Standing};
+use crate::member::{Account, Member, NewAccount, Node, NodeAddress, NodeRole, ORDERING_NODES_MAX, Role, Standing};
 use crate::name::{AccountName, MemberName, NodeName, Slug};
 use crate::parameters::{ParameterError, Parameters};
 use crate::signature::PublicKey;
@@ -91,9 +91,15 @@ pub enum GenesisError {
     /// Nobody would order.
     #[error("no node has the role `voter`")]
     NoVoter,
-    /// One voter a member unless voted otherwise.
-    #[error("member `{0}` has more than one voter")]
-    SecondVoter(MemberName),
+    /// One voter a member, unless the parameters say otherwise.
+    #[error("member `{0}` has more voters than the parameter `voters_per_member_max`")]
+    TooManyVoters(MemberName),
+    /// Ordering works with a bounded number of nodes.
+    #[error("{0} nodes have the role `voter`; at most {ORDERING_NODES_MAX} order: make the others observers")]
+    VotersTooMany(usize),
+    /// The managing agency is no founding member.
+    #[error("the managing agency `{0}` is not among the members")]
+    AgencyUnknown(MemberName),
     /// Lists of roles are in ascending order, each once.
     #[error(
         "the roles of account `{0}` must be one or more, each once, in the order admin, owner, researcher, auditor"
@@ -112,7 +118,9 @@ impl GenesisError {
             Self::Duplicate(_) => "genesis-duplicate",
             Self::NoAdministrator(_) => "genesis-no-administrator",
             Self::NoVoter => "genesis-no-voter",
-            Self::SecondVoter(_) => "genesis-second-voter",
+            Self::TooManyVoters(_) => "genesis-too-many-voters",
+            Self::VotersTooMany(_) => "genesis-voters-too-many",
+            Self::AgencyUnknown(_) => "genesis-agency-unknown",
             Self::Roles(_) => "genesis-roles",
         }
     }
@@ -157,6 +165,11 @@ impl Genesis {
         if !(8..=24).contains(&self.state_bucket_bits) {
             return Err(GenesisError::StateBucketBits(self.state_bucket_bits));
         }
+        if let Some(agency) = &self.parameters.managing_agency
+            && !self.members.iter().any(|founder| &founder.name == agency)
+        {
+            return Err(GenesisError::AgencyUnknown(agency.clone()));
+        }
         let mut seen = BTreeSet::new();
         let mut once = |text: String| {
             if seen.insert(text.clone()) { Ok(()) } else { Err(GenesisError::Duplicate(text)) }
@@ -178,11 +191,16 @@ impl Genesis {
             if !founder.accounts.iter().any(|account| account.roles.contains(&Role::Admin)) {
                 return Err(GenesisError::NoAdministrator(founder.name.clone()));
             }
-            if founder.nodes.iter().filter(|node| node.role == NodeRole::Voter).count() > 1 {
-                return Err(GenesisError::SecondVoter(founder.name.clone()));
+            let voters = founder.nodes.iter().filter(|node| node.role == NodeRole::Voter).count();
+            if voters > self.parameters.voters_per_member_max as usize {
+                return Err(GenesisError::TooManyVoters(founder.name.clone()));
             }
         }
-        if self.nodes().iter().any(|node| node.role == NodeRole::Voter) { Ok(()) } else { Err(GenesisError::NoVoter) }
+        match self.nodes().iter().filter(|node| node.role == NodeRole::Voter).count() {
+            0 => Err(GenesisError::NoVoter),
+            1..=ORDERING_NODES_MAX => Ok(()),
+            voters => Err(GenesisError::VotersTooMany(voters)),
+        }
     }
 
     /// The founding members as registered at height 0.
@@ -227,6 +245,8 @@ impl Genesis {
                     role: node.role,
                     raft_id,
                     address: node.address.clone(),
+                    standing: Standing::Active,
+                    registered_height: 0,
                 });
             }
         }
@@ -236,6 +256,6 @@ impl Genesis {
     /// The voters of epoch 0.
     pub fn voter_set(&self) -> VoterSet {
         let voters = self.nodes().into_iter().filter(|node| node.role == NodeRole::Voter);
-        VoterSet::new(0, voters.map(|node| Voter { node: node.name, key: node.key }).collect())
+        VoterSet::new(0, Hash::ZERO, voters.map(|node| Voter { node: node.name, key: node.key }).collect())
     }
 }

@@ -53,7 +53,24 @@ pub enum Context {
     VerifiedSignature,
     /// A member application, proposal or other document that is voted on.
     Proposal,
+    /// A chain's parameters, as a proposal to change them names what it goes by.
+    Parameters,
+    /// An institution's application for membership.
+    Application,
+    /// What administrators sign to go on without a lost quorum.
+    Recovery,
+    /// A snapshot's manifest: its header and what its parts are checked against.
+    SnapshotManifest,
+    /// A part of a snapshot, as it travels.
+    SnapshotPart,
+    /// A key's fingerprint, for people to compare.
+    Fingerprint,
+    /// The bytes of a proof's file, as a check that they arrived whole. Stays the last in this list.
+    ProofFile,
 }
+
+/// How many contexts there are.
+const CONTEXTS: usize = Context::ProofFile as usize + 1;
 
 impl Context {
     /// The context string given to BLAKE3's key derivation.
@@ -79,13 +96,21 @@ impl Context {
             Self::JobSummary => "galen 2026 job summary v1",
             Self::VerifiedSignature => "galen 2026 verified signature v1",
             Self::Proposal => "galen 2026 proposal v1",
+            Self::Parameters => "galen 2026 parameters v1",
+            Self::Application => "galen 2026 application v1",
+            Self::Recovery => "galen 2026 recovery v1",
+            Self::SnapshotManifest => "galen 2026 snapshot manifest v1",
+            Self::SnapshotPart => "galen 2026 snapshot part v1",
+            Self::Fingerprint => "galen 2026 fingerprint v1",
+            Self::ProofFile => "galen 2026 proof file v1",
         }
     }
 
     /// A hasher of this context, for content that comes in parts.
     pub fn hasher(self) -> blake3::Hasher {
         /// One derived key per context: deriving takes a hash of its own.
-        static HASHERS: [std::sync::OnceLock<blake3::Hasher>; 20] = [const { std::sync::OnceLock::new() }; 20];
+        static HASHERS: [std::sync::OnceLock<blake3::Hasher>; CONTEXTS] =
+            [const { std::sync::OnceLock::new() }; CONTEXTS];
         HASHERS[self as usize].get_or_init(|| blake3::Hasher::new_derive_key(self.text())).clone()
     }
 }

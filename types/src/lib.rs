@@ -7,11 +7,12 @@
 //! - [`signature`]: suites, single and batch verification by one rule (ZIP-215).
 //! - [`transaction`], [`call`]: what is signed and what it asks for.
 //! - [`block`], [`receipt`], [`certificate`]: what the chain makes of it.
-//! - [`merkle`]: the trees behind the roots in a header.
+//! - [`merkle`]: the trees behind the roots in a header; [`proof`]: what is proven from them offline.
 //! - [`vocabulary`]: purposes, data-use terms, statistics, filters, reasons.
 
 pub mod access;
 pub mod api;
+pub mod application;
 pub mod block;
 pub mod call;
 pub mod certificate;
@@ -25,8 +26,11 @@ pub mod member;
 pub mod merkle;
 pub mod name;
 pub mod parameters;
+pub mod proof;
 pub mod proposal;
+pub mod provable;
 pub mod receipt;
+pub mod recovery;
 pub mod request_signature;
 pub mod signature;
 pub mod time;
@@ -42,6 +46,8 @@ pub use hash::Hash;
 pub use identifier::{GrantId, JobId, ProposalId, RequestId, TransactionId};
 pub use name::{AccountName, ColumnName, DatasetName, MemberName, NodeName, Signer, Slug, VersionName};
 pub use parameters::Parameters;
+pub use proof::Proof;
+pub use provable::Provable;
 pub use receipt::{Event, Outcome, Receipt};
 pub use signature::{PublicKey, SecretKey, Signature};
 pub use time::Timestamp;

@@ -172,10 +172,52 @@ pub struct Node {
     pub name: NodeName,
     /// Signs headers and transactions, and is its network identity.
     pub key: PublicKey,
-    /// What it does.
+    /// What it may do. A node with the role `voter` orders once it has a `raft_id`, and votes once it stands in the chain's
+    /// voter set.
     pub role: NodeRole,
-    /// Its number in the ordering protocol, from 1, never used again; 0 for nodes that do not order.
+    /// Its number in the ordering protocol, from 1, never used again; 0 for nodes that do not order. A node whose ordering
+    /// log is new (first start, lost or old disk) gets a new one.
     pub raft_id: u64,
+    /// Where peers reach it.
+    pub address: NodeAddress,
+    /// Whether it takes part: active, or left for good.
+    pub standing: Standing,
+    /// The height at which it was registered; 0 for founders.
+    pub registered_height: u64,
+}
+
+/// Most nodes that order at a time, voters and learners together: what a genesis may name, and what the chain admits to
+/// ordering. The ordering protocol's own configuration holds some more, so that a full group can still replace nodes.
+pub const ORDERING_NODES_MAX: usize = 48;
+
+/// A node's number in the ordering protocol. A node has one at most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
+pub struct OrderingNode {
+    /// The number, from 1.
+    pub raft_id: u64,
+    /// Whose it is, or was.
+    pub node: NodeName,
+    /// 0 while the node orders. Else the height at which the chain took it out of ordering: its vote may still be what
+    /// lets the ordering group go on without it.
+    pub retired_height: u64,
+}
+
+impl OrderingNode {
+    /// Whether the node orders, as the chain says it.
+    pub fn orders(&self) -> bool {
+        self.retired_height == 0
+    }
+}
+
+/// What a node is made of when it is registered (its member is the signer's, or the applicant).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
+pub struct NewNode {
+    /// The part of its name before the dot.
+    pub node: Slug,
+    /// Signs headers and transactions, and is its network identity.
+    pub key: PublicKey,
+    /// What it shall do.
+    pub role: NodeRole,
     /// Where peers reach it.
     pub address: NodeAddress,
 }

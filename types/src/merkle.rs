@@ -105,6 +105,12 @@ pub struct MountainRange {
 }
 
 impl MountainRange {
+    /// The range over `length` leaves with these peaks, the largest first; `None` when a range of that length has another
+    /// number of peaks.
+    pub fn from_peaks(length: u64, peaks: Vec<Hash>) -> Option<Self> {
+        (peaks.len() == length.count_ones() as usize).then_some(Self { length, peaks })
+    }
+
     /// Appends a leaf hash.
     pub fn append(&mut self, hash: Hash) {
         let mut carried = hash;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::encoding::{encode_as_text, serde_as_text};
+use crate::encoding::{FromOne, encode_as_text, serde_as_text};
 
 /// Text that is not a name of the kind asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -164,6 +164,7 @@ pub struct VersionName {
     /// The dataset.
     pub dataset: DatasetName,
     /// The version's number, counted from 1.
+    #[wincode(with = "FromOne")]
     pub version: u32,
 }
 

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use wincode::{SchemaRead, SchemaWrite};
 
+use crate::encoding::Encoding as _;
+use crate::hash::{Context, Hash};
+use crate::name::MemberName;
+
 /// Limits and minima that hold for every member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, SchemaWrite, SchemaRead)]
 #[serde(default, deny_unknown_fields)]
@@ -26,6 +30,19 @@ pub struct Parameters {
     pub contract_rules_max: u32,
     /// Requests of one account that may be open at a time.
     pub requests_open_max: u32,
+    /// Voting nodes that a member may have.
+    pub voters_per_member_max: u32,
+    /// Nodes that a member may have.
+    pub nodes_per_member_max: u32,
+    /// Applications that may be open at a time.
+    pub applications_open_max: u32,
+    /// Applications that one member's nodes may have open at a time.
+    pub applications_per_sponsor_max: u32,
+    /// From the vote to the reset of an administrator's key, milliseconds of block time.
+    pub key_reset_delay_ms: u64,
+    /// A member that decides alone: its ballot passes or fails a proposal. Usually none: the members vote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managing_agency: Option<MemberName>,
     /// Disclosure minima of compute jobs.
     pub disclosure: Disclosure,
 }
@@ -60,6 +77,12 @@ impl Default for Parameters {
             refusals_per_minute_max: 600,
             contract_rules_max: 256,
             requests_open_max: 1_000,
+            voters_per_member_max: 1,
+            nodes_per_member_max: 8,
+            applications_open_max: 64,
+            applications_per_sponsor_max: 8,
+            key_reset_delay_ms: 3 * 24 * 3600 * 1000,
+            managing_agency: None,
             disclosure: Disclosure::default(),
         }
     }
@@ -93,13 +116,18 @@ pub struct ParameterError {
 }
 
 impl Parameters {
+    /// Names exactly these parameters: a proposal to change them says by it what it goes by.
+    pub fn hash(&self) -> Hash {
+        Hash::of(Context::Parameters, &self.encode())
+    }
+
     /// Checks every parameter against the bounds within which the software works.
     ///
     /// # Errors
     /// The first [`ParameterError`].
     pub fn check(&self) -> Result<(), ParameterError> {
         let disclosure = &self.disclosure;
-        let bounds: [(&'static str, u64, u64, u64); 15] = [
+        let bounds: [(&'static str, u64, u64, u64); 20] = [
             ("vote_threshold_percent", self.vote_threshold_percent.into(), 0, 99),
             ("proposal_lifetime_ms", self.proposal_lifetime_ms, 60_000, 366 * 24 * 3_600_000),
             ("block_transactions_max", self.block_transactions_max.into(), 1, 20_000),
@@ -113,6 +141,11 @@ impl Parameters {
             ("transaction_horizon_ms", self.transaction_horizon_ms, 1_000, 600_000),
             ("refusals_per_minute_max", self.refusals_per_minute_max.into(), 1, 1_000_000),
             ("contract_rules_max", self.contract_rules_max.into(), 1, 1_024),
+            ("voters_per_member_max", self.voters_per_member_max.into(), 1, 7),
+            ("nodes_per_member_max", self.nodes_per_member_max.into(), 1, 64),
+            ("applications_open_max", self.applications_open_max.into(), 1, 1_000),
+            ("applications_per_sponsor_max", self.applications_per_sponsor_max.into(), 1, 1_000),
+            ("key_reset_delay_ms", self.key_reset_delay_ms, 0, 366 * 24 * 3_600_000),
             ("requests_open_max", self.requests_open_max.into(), 1, 100_000),
             ("disclosure.rows_min", disclosure.rows_min.into(), 3, 1_000_000),
             ("disclosure.cell_min", disclosure.cell_min.into(), 3, 1_000_000),

@@ -8,7 +8,7 @@ use crate::access::Decision;
 use crate::encoding::Encoding;
 use crate::hash::{Context, Hash};
 use crate::identifier::TransactionId;
-use crate::name::{DatasetName, Signer, Slug};
+use crate::name::{AccountName, DatasetName, MemberName, NodeName, Signer, Slug};
 use crate::vocabulary::{Action, Purpose, ReasonCode, text_enum};
 
 text_enum! {
@@ -70,6 +70,40 @@ text_enum! {
         ProposalPassed = 27 "proposal-passed",
         /// A proposal failed.
         ProposalFailed = 28 "proposal-failed",
+        /// An institution's application was brought before the members.
+        Apply = 29 "apply",
+        /// A member was admitted.
+        AdmitMember = 30 "admit-member",
+        /// A member left, or was removed.
+        MemberLeft = 31 "member-left",
+        /// A member was suspended.
+        SuspendMember = 32 "suspend-member",
+        /// A suspended member was restored.
+        RestoreMember = 33 "restore-member",
+        /// The chain's parameters were changed: by the vote, or in the block in which the change came into force.
+        SetParameters = 34 "set-parameters",
+        /// A member objected to a reset of its administrator's key.
+        ObjectToReset = 35 "object-to-reset",
+        /// An administrator's key, whose reset was voted on, was reset.
+        ResetAdministrator = 36 "reset-administrator",
+        /// A node was registered.
+        AddNode = 37 "add-node",
+        /// A node was taken out.
+        RemoveNode = 38 "remove-node",
+        /// A node's role was changed.
+        SetNodeRole = 39 "set-node-role",
+        /// A node's address was changed.
+        SetNodeAddress = 40 "set-node-address",
+        /// A node's key was replaced.
+        RotateNodeKey = 41 "rotate-node-key",
+        /// A node got a number in ordering.
+        StartOrdering = 42 "start-ordering",
+        /// A node entered the voter set.
+        JoinVoters = 43 "join-voters",
+        /// The remaining members went on without a lost quorum.
+        Recover = 44 "recover",
+        /// A change that was voted on is scheduled.
+        ProposalScheduled = 45 "proposal-scheduled",
     }
 }
 
@@ -86,6 +120,15 @@ pub struct Event {
     /// To which version of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// The member it is about, where it is about a member's part in the consortium.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<MemberName>,
+    /// The account it is about, where it is about an account's keys, roles or standing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountName>,
+    /// The node it is about, where it is about a node's registration, role or key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
     /// The request, grant, job or proposal it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<Hash>,
@@ -131,7 +174,8 @@ pub struct Receipt {
     pub transaction: TransactionId,
     /// Done or refused.
     pub outcome: Outcome,
-    /// What happened. A refused access has an event too.
+    /// What happened. A refused access has an event too. The receipt of a block's first transaction begins with what came
+    /// into force at the start of the block: changes that members voted on earlier.
     pub events: Vec<Event>,
     /// Digest of the keys and values that the transaction wrote.
     pub write_set: Hash,

@@ -1,12 +1,12 @@
 //! How an HTTP request is authenticated by account signature: the header
 //! `Authorization: Galen account=alice@harlem, time=2026-11-21T10:00:00.000Z, nonce=<32 hex>, signature=ed25519:<hex>`
-//! over genesis, method, path with query, time, nonce and the body's hash.
+//! over genesis, the asked node's name, method, path with query, time, nonce and the body's hash.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::hash::{Context, Hash};
-use crate::name::AccountName;
+use crate::name::{AccountName, NodeName};
 use crate::signature::{BadSignature, PublicKey, SecretKey, Signature};
 use crate::time::Timestamp;
 
@@ -31,6 +31,8 @@ pub struct RequestSignature {
 pub struct SignedParts<'request> {
     /// The chain's genesis hash.
     pub genesis: &'request Hash,
+    /// The node that is asked, so that what was signed for one node is nothing to another.
+    pub node: &'request NodeName,
     /// Method in upper case.
     pub method: &'request str,
     /// Path and query as sent, e.g. `/v1/jobs?limit=10`.
@@ -40,10 +42,10 @@ pub struct SignedParts<'request> {
 }
 
 fn signed_hash(parts: &SignedParts<'_>, account: &AccountName, time: Timestamp, nonce: &[u8; 16]) -> Hash {
-    let account = account.to_string();
+    let (node, account) = (parts.node.to_string(), account.to_string());
     let mut hasher = Context::HttpRequest.hasher();
     hasher.update(parts.genesis.as_bytes());
-    for text in [parts.method, parts.path, account.as_str()] {
+    for text in [node.as_str(), parts.method, parts.path, account.as_str()] {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     }

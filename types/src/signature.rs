@@ -9,7 +9,7 @@ use wincode::{SchemaRead, SchemaWrite};
 use zeroize::Zeroizing;
 
 use crate::encoding::serde_as_text;
-use crate::hash::Hash;
+use crate::hash::{Context, Hash};
 
 /// A public signing key. In text: the suite and hexadecimal digits, e.g. `ed25519:` and 64 digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, SchemaWrite, SchemaRead)]
@@ -88,6 +88,13 @@ impl PublicKey {
         ed25519_zebra::VerificationKey::try_from(*key)
             .and_then(|key| key.verify(&ed25519_zebra::Signature::from_bytes(signature), hash.as_bytes()))
             .map_err(|_| BadSignature)
+    }
+
+    /// Sixteen hexadecimal digits in groups of four, for people to compare by telephone: `8f3a-12cd-77e0-b4f1`.
+    pub fn fingerprint(&self) -> String {
+        let digits = Hash::of(Context::Fingerprint, self.as_bytes()).to_string();
+        let groups: Vec<&str> = (0..4).filter_map(|group| digits.get(4 * group..4 * group + 4)).collect();
+        groups.join("-")
     }
 
     /// The 32 key bytes.

@@ -5,14 +5,14 @@ mod common;
 
 use common::{examples, text};
 use galen_types::certificate::{CertificateError, Voter, VoterSignature};
-use galen_types::{Certificate, HeaderSignature, VoterSet};
+use galen_types::{Certificate, Hash, HeaderSignature, VoterSet};
 
 fn set_of(size: u8) -> VoterSet {
     let voter = |place: u8| Voter {
         node: text(&format!("node-{place}.member-{place}")),
         key: examples::secret(place).public_key(),
     };
-    VoterSet::new(0, (0..size).map(voter).collect())
+    VoterSet::new(0, Hash::ZERO, (0..size).map(voter).collect())
 }
 
 #[test]
@@ -48,9 +48,10 @@ fn a_quorum_certifies() {
 fn part(place: usize) -> VoterSignature {
     let (name, seed) = examples::VOTERS[place];
     let header = examples::header();
-    let made =
-        HeaderSignature::sign(&header.genesis, header.height, header.hash(), text(name), &examples::secret(seed));
-    assert!(made.verifies(&header.genesis, &examples::secret(seed).public_key()));
+    let (set, key) = (examples::voters().hash(), examples::secret(seed));
+    let made = HeaderSignature::sign(&header.genesis, &set, header.height, header.hash(), text(name), &key);
+    assert!(made.verifies(&header.genesis, &set, &key.public_key()));
+    assert!(!made.verifies(&header.genesis, &examples::hash(1), &key.public_key()));
     VoterSignature { voter: made.voter, signature: made.signature }
 }
 
@@ -93,6 +94,14 @@ fn signatures_hold_for_their_chain_height_and_header_only() {
     others.voters[0].key = examples::secret(99).public_key();
     assert!(certificate.verify(&header.genesis, &others).is_err());
     assert_ne!(others.hash(), examples::voters().hash());
+    // The same voters in another epoch, and after a recovery.
+    let (mut later, mut recovered) = (examples::voters(), examples::voters());
+    later.epoch += 1;
+    recovered.lineage = examples::hash(7);
+    for others in [later, recovered] {
+        let first = CertificateError::BadSignature(text("node-1.harlem"));
+        assert_eq!(certificate.verify(&header.genesis, &others), Err(first));
+    }
 }
 
 #[test]
@@ -130,5 +139,5 @@ fn voters_are_in_order_whatever_order_they_come_in() {
     let set = set_of(7);
     let mut voters = set.voters.clone();
     voters.reverse();
-    assert_eq!(VoterSet::new(0, voters).hash(), set.hash());
+    assert_eq!(VoterSet::new(0, Hash::ZERO, voters).hash(), set.hash());
 }

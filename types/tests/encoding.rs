@@ -64,6 +64,8 @@ one_encoding! {
     voter_sets: strategies::voter_set();
     geneses: strategies::genesis();
     parameters: strategies::parameters();
+    applications: strategies::application();
+    recoveries: strategies::recovery();
     decisions: strategies::decision();
     timestamps: strategies::time();
     signers: strategies::signer();
@@ -136,6 +138,16 @@ fn promised_lengths_are_not_believed() {
         bytes[..8].copy_from_slice(&length.to_le_bytes());
         assert!(matches!(SignedTransaction::decode(&bytes, LIMIT), Err(DecodeError::Malformed(_))));
     }
+}
+
+#[test]
+fn a_version_is_never_zero() {
+    let version = VersionName { dataset: common::text("harlem/opt"), version: 1 };
+    let mut bytes = version.encode();
+    assert_eq!(VersionName::decode(&bytes, LIMIT), Ok(version));
+    let number = bytes.len() - 4;
+    bytes[number] = 0;
+    assert!(matches!(VersionName::decode(&bytes, LIMIT), Err(DecodeError::Malformed(_))));
 }
 
 #[test]

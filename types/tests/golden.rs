@@ -59,9 +59,28 @@ fn transactions_of_every_kind() {
         let entry = json!({ "json": body, "id": signed.id(), "signed_bytes": hex::encode(signed.encode()) });
         document.insert(name.to_owned(), entry);
     }
-    let every: Vec<u8> = (1..=7).chain(20..=23).chain(40..=48).chain(60..=64).collect();
+    let every: Vec<u8> = (1..=18).chain(20..=23).chain(40..=48).chain(60..=64).collect();
     assert_eq!(tags, every);
     assert_golden("transactions", &Value::Object(document));
+}
+
+#[test]
+fn proposals_applications_and_recoveries() {
+    let mut changes = serde_json::Map::new();
+    for (tag, (name, change)) in (1..).zip(examples::changes()) {
+        assert_eq!(change.encode()[0], tag, "{name}");
+        changes.insert(name.to_owned(), json!({ "json": change, "bytes": hex::encode(change.encode()) }));
+    }
+    let (application, recovery) = (examples::application(), examples::recovery());
+    application.verify().expect("the example holds");
+    let key = examples::secret(51).public_key();
+    recovery.signatures[0].verify(&recovery.recovery, &key).expect("the example holds");
+    let document = json!({
+        "application": { "hash": application.application.hash(), "bytes": hex::encode(application.encode()) },
+        "changes": changes,
+        "recovery": { "hash": recovery.recovery.hash(), "bytes": hex::encode(recovery.encode()) },
+    });
+    assert_golden("proposals", &document);
 }
 
 #[test]
@@ -70,8 +89,14 @@ fn blocks_certificates_receipts_and_genesis() {
     let certificate = examples::certificate(&header);
     let (genesis, voters, receipt) = (examples::genesis(), examples::voters(), examples::receipt());
     let (name, seed) = examples::VOTERS[0];
-    let signature =
-        HeaderSignature::sign(&header.genesis, 7, header.hash(), common::text(name), &examples::secret(seed));
+    let signature = HeaderSignature::sign(
+        &header.genesis,
+        &voters.hash(),
+        7,
+        header.hash(),
+        common::text(name),
+        &examples::secret(seed),
+    );
     let block = Block { header: header.clone(), transactions: vec![b"first".to_vec(), Vec::new()] };
     let batch =
         Batch { proposed: header.time, proposer: header.proposer.clone(), transactions: block.transactions.clone() };
@@ -97,6 +122,7 @@ fn hashes_roots_and_signed_requests() {
     (1..=7).for_each(|byte| range.append(examples::hash(byte)));
     let parts = SignedParts {
         genesis: &examples::hash(20),
+        node: &common::text("node-1.harlem"),
         method: "POST",
         path: "/v1/jobs?wait=1",
         body: &Hash(*blake3::hash(b"{}").as_bytes()),
@@ -121,7 +147,7 @@ fn hashes_roots_and_signed_requests() {
     assert_golden("hashes", &document);
 }
 
-const CONTEXTS: [Context; 19] = [
+const CONTEXTS: [Context; 24] = [
     Context::TransactionId,
     Context::BlockHeader,
     Context::HeaderSignature,
@@ -141,6 +167,11 @@ const CONTEXTS: [Context; 19] = [
     Context::JobResult,
     Context::JobSummary,
     Context::Proposal,
+    Context::Application,
+    Context::Recovery,
+    Context::SnapshotPart,
+    Context::Fingerprint,
+    Context::ProofFile,
 ];
 
 /// Tags of the vocabularies are stored too: a word keeps its tag for ever.
@@ -163,6 +194,7 @@ fn words_and_their_tags() {
     let document = words!(
         galen_types::access::Effect,
         galen_types::access::RequestState,
+        galen_types::application::Offer,
         galen_types::dataset::ColumnKind,
         galen_types::dataset::FileFormat,
         galen_types::dataset::VersionState,

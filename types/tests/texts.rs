@@ -207,13 +207,15 @@ fn filters_are_bounded() {
 fn requests_are_signed_in_all_parts() {
     let key = examples::secret(examples::ACCOUNT_SEED);
     let (genesis, body) = (examples::hash(1), examples::hash(2));
-    let parts = SignedParts { genesis: &genesis, method: "POST", path: "/v1/jobs", body: &body };
+    let (node, other_node) = (text("node-1.harlem"), text("node-1.kentucky"));
+    let parts = SignedParts { genesis: &genesis, node: &node, method: "POST", path: "/v1/jobs", body: &body };
     let header = RequestSignature::sign(&parts, text("alice@harlem"), Timestamp(5), [6; 16], &key);
     let key = key.public_key();
     assert_eq!(header.verify(&parts, &key), Ok(()));
     let other = examples::hash(3);
     for wrong in [
         SignedParts { genesis: &other, ..parts },
+        SignedParts { node: &other_node, ..parts },
         SignedParts { method: "PUT", ..parts },
         SignedParts { path: "/v1/jobs?", ..parts },
         SignedParts { body: &other, ..parts },
@@ -235,7 +237,7 @@ fn requests_are_signed_in_all_parts() {
 fn authorization_headers_are_read_strictly() {
     let key = examples::secret(1);
     let hash = examples::hash(1);
-    let parts = SignedParts { genesis: &hash, method: "GET", path: "/", body: &hash };
+    let parts = SignedParts { genesis: &hash, node: &text("node-1.harlem"), method: "GET", path: "/", body: &hash };
     let good = RequestSignature::sign(&parts, text("alice@harlem"), Timestamp(5), [6; 16], &key).to_string();
     let problem = |text: &str| text.parse::<RequestSignature>().expect_err(text).to_string();
     assert!(problem(&good.replace("Galen ", "Basic ")).contains("the scheme is not `Galen`"));
@@ -270,7 +272,7 @@ fn a_genesis_that_cannot_found_a_consortium_is_refused() {
         change(&mut genesis);
         genesis.check().map_err(|error: GenesisError| error.code())
     };
-    let cases: [(Change, &str); 11] = [
+    let cases: [(Change, &str); 13] = [
         (|genesis| genesis.parameters.disclosure.sites_min = 1, "genesis-parameter"),
         (|genesis| genesis.parameters.block_bytes_max = 1, "genesis-parameter"),
         (|genesis| genesis.rules_version = 2, "genesis-rules-version"),
@@ -294,8 +296,24 @@ fn a_genesis_that_cannot_found_a_consortium_is_refused() {
                 (second.node, second.key) = (text("node-2"), examples::secret(77).public_key());
                 genesis.members[0].nodes.push(second);
             },
-            "genesis-second-voter",
+            "genesis-too-many-voters",
         ),
+        (
+            |genesis| {
+                // One of 4 members, so that 49 have a voter.
+                for number in 0..45 {
+                    let mut founder = genesis.members[0].clone();
+                    founder.name = text(&format!("member-{number}"));
+                    founder.accounts.truncate(1);
+                    founder.accounts[0].key = examples::secret(100 + number).public_key();
+                    founder.nodes.truncate(1);
+                    founder.nodes[0].key = examples::secret(150 + number).public_key();
+                    genesis.members.push(founder);
+                }
+            },
+            "genesis-voters-too-many",
+        ),
+        (|genesis| genesis.parameters.managing_agency = Some(text("nowhere")), "genesis-agency-unknown"),
     ];
     for (change, expected) in cases {
         assert_eq!(code(change), Err(expected));

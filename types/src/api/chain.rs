@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::NodeOrdering;
 use crate::block::BlockHeader;
 use crate::certificate::Certificate;
 use crate::hash::Hash;
@@ -10,7 +11,17 @@ use crate::name::{NodeName, Slug};
 use crate::receipt::Receipt;
 use crate::time::Timestamp;
 
-/// `GET /v1/chain`: the node and how far its chain has come. Open to everyone who reaches the port.
+/// `GET /v1/chain`: the node, how far its chain has come, and how it takes part. Open to everyone who reaches the port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeStatus {
+    /// The chain.
+    #[serde(flatten)]
+    pub chain: ChainStatus,
+    /// Ordering and voting.
+    pub ordering: NodeOrdering,
+}
+
+/// The node, and how far its chain has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ChainStatus {
     /// The chain's name.

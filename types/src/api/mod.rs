@@ -5,16 +5,25 @@ mod audit;
 mod chain;
 mod dataset;
 mod job;
+mod membership;
+mod node;
 mod problem;
 mod transaction;
 
 pub use audit::{AuditEntry, AuditQuery};
-pub use chain::{BlockDetail, BlockSummary, ChainStatus, PeerStatus};
+pub use chain::{BlockDetail, BlockSummary, ChainStatus, NodeStatus, PeerStatus};
 pub use dataset::{
     Card, ContractSet, DatasetDetail, DatasetSearch, DatasetSummary, DownloadTicket, FileKeyDeposit, FilePart,
     FileVerification, StoredFile,
 };
 pub use job::{JobDetail, JobOpening, JobProgress};
+pub use membership::{
+    Admission, ApplicationContacts, ApplicationReceived, ApplicationSubmission, ApplicationSummary, BallotCount,
+    BootstrapPeer, CONTACTS_BYTES_MAX, DialBack, InvitationText, JoinState, JoinStatus,
+};
+pub use node::{
+    BackupMade, LeaderTransfer, LeaderTransferOrder, NodeDetail, NodeOrdering, Participation, SnapshotMade,
+};
 pub use problem::Problem;
 pub use transaction::{Finality, StreamEvent, TransactionStatus};
 

@@ -1,13 +1,16 @@
 //! One fixed example of everything whose bytes are stored or signed: what the golden files pin.
 
 use galen_types::access::{AccessTerms, Effect, GrantLimits, Rule, Scope};
+use galen_types::application::{Application, Offer, SignedApplication};
+use galen_types::certificate::Voter;
 use galen_types::certificate::VoterSignature;
 use galen_types::dataset::{Column, ColumnKind, FileFormat, VersionContent};
 use galen_types::genesis::{Founder, FoundingNode, RULES_VERSION};
 use galen_types::job::{JobFailure, JobSpecification, SiteAnswer, SiteGiven, SiteOutcome};
-use galen_types::member::{EncryptionKey, NewAccount, NodeRole, Role};
+use galen_types::member::{EncryptionKey, NewAccount, NewNode, NodeRole, Role};
 use galen_types::proposal::{Ballot, ProposedChange};
 use galen_types::receipt::Operation;
+use galen_types::recovery::{Recovery, RecoverySignature, SignedRecovery};
 use galen_types::vocabulary::{Action, DataUse, DataUseTerm, Purpose, ReasonCode, Statistic};
 use galen_types::*;
 
@@ -83,6 +86,77 @@ fn sites() -> Vec<SiteOutcome> {
     ]
 }
 
+fn new_node(role: NodeRole) -> NewNode {
+    NewNode { node: text("node-1"), key: secret(17).public_key(), role, address: text("/ip4/192.0.2.1/tcp/7101") }
+}
+
+/// An application signed by both of its keys.
+pub(crate) fn application() -> SignedApplication {
+    let application = Application {
+        genesis: hash(20),
+        member: text("bellevue"),
+        administrator: NewAccount {
+            account: text("admin"),
+            key: secret(16).public_key(),
+            encryption_key: EncryptionKey([16; 32]),
+            roles: vec![Role::Admin],
+        },
+        node: new_node(NodeRole::Voter),
+        offers: vec![Offer::Datasets, Offer::Voting],
+        contacts: hash(18),
+        made: text("2026-11-21T10:00:00Z"),
+    };
+    application.sign(&secret(16), &secret(17))
+}
+
+/// A recovery signed by one administrator.
+pub(crate) fn recovery() -> SignedRecovery {
+    let recovery = Recovery {
+        genesis: hash(20),
+        lineage: hash(22),
+        height: 7,
+        header: hash(21),
+        made: text("2026-11-21T11:00:00Z"),
+        abandoned: vec![text("kentucky"), text("mississippi")],
+        voters: vec![
+            Voter { node: text("node-1.harlem"), key: secret(52).public_key() },
+            Voter { node: text("node-1.hennepin"), key: secret(53).public_key() },
+        ],
+    };
+    let signature = RecoverySignature::sign(&recovery, text("admin@harlem"), &secret(51));
+    SignedRecovery { recovery, signatures: vec![signature] }
+}
+
+/// Every kind of change that members vote on, with its name.
+pub(crate) fn changes() -> Vec<(&'static str, ProposedChange)> {
+    let (member, node): (MemberName, NodeName) = (text("hennepin"), text("node-2.hennepin"));
+    let reason = ReasonCode::TermsBroken;
+    vec![
+        ("suspend_member", ProposedChange::SuspendMember { member: member.clone(), reason }),
+        ("restore_member", ProposedChange::RestoreMember { member: member.clone() }),
+        (
+            "set_parameters",
+            ProposedChange::SetParameters {
+                parameters: Parameters::default(),
+                based_on: hash(22),
+                effective_height: 1_000,
+            },
+        ),
+        ("admit_member", ProposedChange::AdmitMember { application: Box::new(application()) }),
+        ("remove_member", ProposedChange::RemoveMember { member, reason }),
+        ("set_node_role", ProposedChange::SetNodeRole { node: node.clone(), role: NodeRole::Voter }),
+        ("remove_node", ProposedChange::RemoveNode { node, reason }),
+        (
+            "reset_administrator",
+            ProposedChange::ResetAdministrator {
+                account: text("admin@hennepin"),
+                key: secret(19).public_key(),
+                encryption_key: EncryptionKey([19; 32]),
+            },
+        ),
+    ]
+}
+
 /// Every kind of call with its name.
 pub(crate) fn calls() -> Vec<(&'static str, Call)> {
     let (request, job) = (RequestId(hash(5)), JobId(hash(7)));
@@ -105,8 +179,29 @@ pub(crate) fn calls() -> Vec<(&'static str, Call)> {
             "rotate_account_key",
             Call::RotateAccountKey { account, key: secret(14).public_key(), encryption_key: EncryptionKey([15; 32]) },
         ),
-        ("propose", Call::Propose(ProposedChange::SetParameters { parameters: Parameters::default() })),
+        (
+            "propose",
+            Call::Propose(ProposedChange::SetParameters {
+                parameters: Parameters::default(),
+                based_on: hash(22),
+                effective_height: 0,
+            }),
+        ),
         ("vote", Call::Vote { proposal: ProposalId(hash(6)), ballot: Ballot::Reject, reason: Some(reason) }),
+        ("apply", Call::Apply { application: Box::new(application()) }),
+        ("leave", Call::Leave { reason }),
+        ("object_to_reset", Call::ObjectToReset { proposal: ProposalId(hash(6)) }),
+        ("add_node", Call::AddNode(new_node(NodeRole::Observer))),
+        ("remove_node", Call::RemoveNode { node: text("node-2.harlem"), reason }),
+        ("demote_node", Call::DemoteNode { node: text("node-2.harlem") }),
+        (
+            "set_node_address",
+            Call::SetNodeAddress { node: text("node-2.harlem"), address: text("/ip4/192.0.2.2/tcp/7101") },
+        ),
+        ("rotate_node_key", Call::RotateNodeKey { node: text("node-2.harlem"), key: secret(18).public_key() }),
+        ("start_ordering", Call::StartOrdering { replaces: 4 }),
+        ("join_voters", Call::JoinVoters { raft_id: 5 }),
+        ("recover", Call::Recover { recovery: Box::new(recovery()) }),
         ("publish_dataset", Call::PublishDataset { dataset: text("opt"), content: content(), discoverable: true }),
         ("update_dataset", Call::UpdateDataset { dataset: dataset.clone(), previous: 2, content: content() }),
         (
@@ -170,6 +265,17 @@ pub(crate) fn tag(call: &Call) -> u8 {
         Call::RotateAccountKey { .. } => 5,
         Call::Propose(_) => 6,
         Call::Vote { .. } => 7,
+        Call::Apply { .. } => 8,
+        Call::Leave { .. } => 9,
+        Call::ObjectToReset { .. } => 10,
+        Call::AddNode(_) => 11,
+        Call::RemoveNode { .. } => 12,
+        Call::DemoteNode { .. } => 13,
+        Call::SetNodeAddress { .. } => 14,
+        Call::RotateNodeKey { .. } => 15,
+        Call::StartOrdering { .. } => 16,
+        Call::JoinVoters { .. } => 17,
+        Call::Recover { .. } => 18,
         Call::PublishDataset { .. } => 20,
         Call::UpdateDataset { .. } => 21,
         Call::WithdrawDataset { .. } => 22,
@@ -210,6 +316,7 @@ pub(crate) fn header() -> BlockHeader {
         time: text("2026-11-21T10:00:00.123Z"),
         epoch: 0,
         voter_set: voters().hash(),
+        next_voter_set: voters().hash(),
         rules_version: 1,
         proposer: text("node-1.harlem"),
         raft_term: 3,
@@ -232,7 +339,8 @@ pub(crate) fn voters() -> VoterSet {
 /// Three of four voters certify a header.
 pub(crate) fn certificate(header: &BlockHeader) -> Certificate {
     let sign = |(name, seed): &(&str, u8)| {
-        let made = HeaderSignature::sign(&header.genesis, header.height, header.hash(), text(name), &secret(*seed));
+        let (set, hash) = (voters().hash(), header.hash());
+        let made = HeaderSignature::sign(&header.genesis, &set, header.height, hash, text(name), &secret(*seed));
         VoterSignature { voter: made.voter, signature: made.signature }
     };
     Certificate { height: header.height, header: header.hash(), signatures: VOTERS[..3].iter().map(sign).collect() }
@@ -247,6 +355,9 @@ pub(crate) fn receipt() -> Receipt {
             operator: text("alice@harlem"),
             dataset: Some(text("harlem/opt")),
             version: Some(3),
+            member: None,
+            account: None,
+            node: Some(text("node-1.harlem")),
             subject: Some(hash(5)),
             action: Some(Action::Compute),
             purpose: Some(Purpose::HealthcareResearch),

@@ -1,15 +1,17 @@
 //! Random values of every wire type, for property tests.
 
 use galen_types::access::*;
+use galen_types::application::{Application, Offer, SignedApplication};
 use galen_types::call::Call;
 use galen_types::certificate::{Voter, VoterSignature};
 use galen_types::dataset::{Column, ColumnKind, FileFormat, VersionContent};
 use galen_types::genesis::{Founder, FoundingNode};
 use galen_types::job::{JobFailure, JobSpecification, SiteAnswer, SiteGiven, SiteOutcome};
-use galen_types::member::{EncryptionKey, NewAccount, NodeAddress, NodeRole, Role};
+use galen_types::member::{EncryptionKey, NewAccount, NewNode, NodeAddress, NodeRole, Role};
 use galen_types::parameters::Disclosure;
 use galen_types::proposal::{Ballot, ProposedChange};
 use galen_types::receipt::Operation;
+use galen_types::recovery::{Recovery, RecoverySignature, SignedRecovery};
 use galen_types::vocabulary::{Action, DataUse, DataUseTerm, Purpose, ReasonCode, Statistic};
 use galen_types::*;
 use proptest::collection::vec;
@@ -86,7 +88,8 @@ fn new_account() -> impl Strategy<Value = NewAccount> {
 }
 
 pub(crate) fn parameters() -> impl Strategy<Value = Parameters> {
-    (any::<[u32; 9]>(), any::<[u64; 2]>(), any::<[u32; 4]>()).prop_map(|(numbers, times, rest)| Parameters {
+    let numbers = (any::<[u32; 9]>(), any::<[u64; 3]>(), any::<[u32; 4]>(), any::<[u32; 4]>());
+    (numbers, option::of(slug())).prop_map(|((numbers, times, rest, counts), managing_agency)| Parameters {
         vote_threshold_percent: numbers[0],
         proposal_lifetime_ms: times[0],
         block_transactions_max: numbers[1],
@@ -96,6 +99,12 @@ pub(crate) fn parameters() -> impl Strategy<Value = Parameters> {
         refusals_per_minute_max: numbers[4],
         contract_rules_max: numbers[5],
         requests_open_max: numbers[6],
+        voters_per_member_max: counts[0],
+        nodes_per_member_max: counts[1],
+        applications_open_max: counts[2],
+        applications_per_sponsor_max: counts[3],
+        key_reset_delay_ms: times[2],
+        managing_agency,
         disclosure: Disclosure {
             rows_min: numbers[7],
             cell_min: numbers[8],
@@ -111,8 +120,54 @@ fn change() -> impl Strategy<Value = ProposedChange> {
     prop_oneof![
         (slug(), word(ReasonCode::ALL)).prop_map(|(member, reason)| ProposedChange::SuspendMember { member, reason }),
         slug().prop_map(|member| ProposedChange::RestoreMember { member }),
-        parameters().prop_map(|parameters| ProposedChange::SetParameters { parameters }),
+        (parameters(), hash(), any::<u64>()).prop_map(|(parameters, based_on, effective_height)| {
+            ProposedChange::SetParameters { parameters, based_on, effective_height }
+        }),
+        application().prop_map(|application| ProposedChange::AdmitMember { application: Box::new(application) }),
+        (slug(), word(ReasonCode::ALL)).prop_map(|(member, reason)| ProposedChange::RemoveMember { member, reason }),
+        (node(), word(NodeRole::ALL)).prop_map(|(node, role)| ProposedChange::SetNodeRole { node, role }),
+        (node(), word(ReasonCode::ALL)).prop_map(|(node, reason)| ProposedChange::RemoveNode { node, reason }),
+        (account(), key(), encryption_key()).prop_map(|(account, key, encryption_key)| {
+            ProposedChange::ResetAdministrator { account, key, encryption_key }
+        }),
     ]
+}
+
+fn address() -> impl Strategy<Value = NodeAddress> {
+    (1_u16..).prop_map(|port| NodeAddress::parse(&format!("/ip4/127.0.0.1/tcp/{port}")).expect("an address"))
+}
+
+fn new_node() -> impl Strategy<Value = NewNode> {
+    (slug(), key(), word(NodeRole::ALL), address()).prop_map(|(node, key, role, address)| NewNode {
+        node,
+        key,
+        role,
+        address,
+    })
+}
+
+pub(crate) fn application() -> impl Strategy<Value = SignedApplication> {
+    let about = (hash(), slug(), new_account(), new_node());
+    (about, few(word(Offer::ALL)), hash(), time(), signature(), signature()).prop_map(
+        |((genesis, member, administrator, node), offers, contacts, made, administrator_signature, node_signature)| {
+            SignedApplication {
+                application: Application { genesis, member, administrator, node, offers, contacts, made },
+                administrator_signature,
+                node_signature,
+            }
+        },
+    )
+}
+
+pub(crate) fn recovery() -> impl Strategy<Value = SignedRecovery> {
+    let part = (account(), signature()).prop_map(|(account, signature)| RecoverySignature { account, signature });
+    let voter = (node(), key()).prop_map(|(node, key)| Voter { node, key });
+    (hash(), hash(), any::<u64>(), hash(), time(), few(slug()), few(voter), few(part)).prop_map(
+        |(genesis, lineage, height, header, made, abandoned, voters, signatures)| SignedRecovery {
+            recovery: Recovery { genesis, lineage, height, header, made, abandoned, voters },
+            signatures,
+        },
+    )
 }
 
 fn data_use() -> impl Strategy<Value = DataUse> {
@@ -221,7 +276,7 @@ fn site() -> impl Strategy<Value = SiteOutcome> {
 }
 
 pub(crate) fn call() -> impl Strategy<Value = Call> {
-    prop_oneof![member_call(), dataset_call(), access_call(), job_call()]
+    prop_oneof![member_call(), node_call(), dataset_call(), access_call(), job_call()]
 }
 
 fn member_call() -> impl Strategy<Value = Call> {
@@ -242,6 +297,23 @@ fn member_call() -> impl Strategy<Value = Call> {
             ballot,
             reason
         }),
+    ]
+}
+
+fn node_call() -> impl Strategy<Value = Call> {
+    let reason = || word(ReasonCode::ALL);
+    prop_oneof![
+        application().prop_map(|application| Call::Apply { application: Box::new(application) }),
+        reason().prop_map(|reason| Call::Leave { reason }),
+        hash().prop_map(|proposal| Call::ObjectToReset { proposal: ProposalId(proposal) }),
+        new_node().prop_map(Call::AddNode),
+        (node(), reason()).prop_map(|(node, reason)| Call::RemoveNode { node, reason }),
+        node().prop_map(|node| Call::DemoteNode { node }),
+        (node(), address()).prop_map(|(node, address)| Call::SetNodeAddress { node, address }),
+        (node(), key()).prop_map(|(node, key)| Call::RotateNodeKey { node, key }),
+        any::<u64>().prop_map(|replaces| Call::StartOrdering { replaces }),
+        any::<u64>().prop_map(|raft_id| Call::JoinVoters { raft_id }),
+        recovery().prop_map(|recovery| Call::Recover { recovery: Box::new(recovery) }),
     ]
 }
 
@@ -320,23 +392,26 @@ pub(crate) fn signed() -> impl Strategy<Value = SignedTransaction> {
 pub(crate) fn header() -> impl Strategy<Value = BlockHeader> {
     let roots = (hash(), hash(), hash(), hash());
     let numbers = (any::<[u64; 4]>(), any::<u32>());
-    ((hash(), slug(), hash()), time(), hash(), node(), numbers, roots).prop_map(
-        |((genesis, chain, parent), time, voter_set, proposer, (numbers, rules_version), roots)| BlockHeader {
-            genesis,
-            chain,
-            height: numbers[0],
-            parent,
-            time,
-            epoch: numbers[1],
-            voter_set,
-            rules_version,
-            proposer,
-            raft_term: numbers[2],
-            raft_index: numbers[3],
-            transactions_root: roots.0,
-            receipts_root: roots.1,
-            history_root: roots.2,
-            state_root: roots.3,
+    ((hash(), slug(), hash()), time(), (hash(), hash()), node(), numbers, roots).prop_map(
+        |((genesis, chain, parent), time, (voter_set, next_voter_set), proposer, (numbers, rules_version), roots)| {
+            BlockHeader {
+                genesis,
+                chain,
+                height: numbers[0],
+                parent,
+                time,
+                epoch: numbers[1],
+                voter_set,
+                next_voter_set,
+                rules_version,
+                proposer,
+                raft_term: numbers[2],
+                raft_index: numbers[3],
+                transactions_root: roots.0,
+                receipts_root: roots.1,
+                history_root: roots.2,
+                state_root: roots.3,
+            }
         },
     )
 }
@@ -377,7 +452,7 @@ pub(crate) fn certificate() -> impl Strategy<Value = Certificate> {
 
 pub(crate) fn voter_set() -> impl Strategy<Value = VoterSet> {
     let voter = (node(), key()).prop_map(|(node, key)| Voter { node, key });
-    (any::<u64>(), few(voter)).prop_map(|(epoch, voters)| VoterSet::new(epoch, voters))
+    (any::<u64>(), hash(), few(voter)).prop_map(|(epoch, lineage, voters)| VoterSet::new(epoch, lineage, voters))
 }
 
 pub(crate) fn decision() -> impl Strategy<Value = Decision> {
@@ -394,13 +469,25 @@ pub(crate) fn decision() -> impl Strategy<Value = Decision> {
 
 fn event() -> impl Strategy<Value = Event> {
     let about = (option::of(dataset()), option::of(any::<u32>()), option::of(hash()));
+    let part = (option::of(slug()), option::of(account()), option::of(node()));
     let access = (option::of(word(Action::ALL)), option::of(word(Purpose::ALL)), option::of(word(ReasonCode::ALL)));
-    (word(Operation::ALL), signer(), about, access, option::of(decision()), option::of(slug())).prop_map(
-        |(operation, operator, (dataset, version, subject), (action, purpose, reason), decision, rule)| Event {
+    (word(Operation::ALL), signer(), about, part, access, option::of(decision()), option::of(slug())).prop_map(
+        |(
+            operation,
+            operator,
+            (dataset, version, subject),
+            (member, account, node),
+            (action, purpose, reason),
+            decision,
+            rule,
+        )| Event {
             operation,
             operator,
             dataset,
             version,
+            member,
+            account,
+            node,
             subject,
             action,
             purpose,
@@ -425,9 +512,7 @@ pub(crate) fn receipt() -> impl Strategy<Value = Receipt> {
 }
 
 pub(crate) fn genesis() -> impl Strategy<Value = Genesis> {
-    let address =
-        (1_u16..).prop_map(|port| NodeAddress::parse(&format!("/ip4/127.0.0.1/tcp/{port}")).expect("an address"));
-    let node = (slug(), key(), word(NodeRole::ALL), address).prop_map(|(node, key, role, address)| FoundingNode {
+    let node = (slug(), key(), word(NodeRole::ALL), address()).prop_map(|(node, key, role, address)| FoundingNode {
         node,
         key,
         role,
