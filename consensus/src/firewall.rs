@@ -13,7 +13,7 @@ use crate::core::Role;
 use crate::limits::{ENTRY_BYTES_MAX, NUMBER_MAX, READ_CONTEXT_BYTES_MAX, READS_PENDING_MAX, TERM_LEAD_MAX};
 use crate::membership::{Membership, MembershipError};
 use crate::reader::DecodeError;
-use crate::types::RaftId;
+use crate::types::{LogEnd, RaftId};
 use crate::wire;
 
 /// Why a message is refused. The code is stable; each is counted.
@@ -39,8 +39,8 @@ pub enum Refusal {
     /// The sender is not in the configuration.
     #[error("node {0} is neither voter nor learner")]
     Stranger(RaftId),
-    /// The sender was removed.
-    #[error("node {0} was removed from the group")]
+    /// The sender was removed, or passed over by a greater id.
+    #[error("node {0} was removed from the group or passed over")]
     Retired(RaftId),
     /// No honest peer sends this type: local events, proposals, leadership transfers.
     #[error("messages of type {0} are not accepted from peers")]
@@ -128,6 +128,9 @@ pub enum Refusal {
     /// The embedder does not accept an entry's data.
     #[error("the entry at index {0} is not acceptable to this node")]
     Unacceptable(u64),
+    /// A candidate whose log may lack what this node has promised once. Honest.
+    #[error("the candidate's log ends before {0:?}")]
+    BelowVoteFloor(LogEnd),
     /// A leader whose entries were not acceptable says that it still leads.
     #[error("the last entries of node {0} were not acceptable to this node")]
     Distrusted(RaftId),
@@ -166,6 +169,7 @@ impl Refusal {
             Self::TooManyReads => "too-many-reads",
             Self::Restoring => "restoring",
             Self::Unacceptable(_) => "unacceptable",
+            Self::BelowVoteFloor(_) => "below-vote-floor",
             Self::Distrusted(_) => "distrusted",
         }
     }
@@ -184,6 +188,7 @@ impl Refusal {
                 | Self::Retired(_)
                 | Self::NotLeader(_)
                 | Self::Unacceptable(_)
+                | Self::BelowVoteFloor(_)
                 | Self::Distrusted(_)
         )
     }
@@ -270,7 +275,7 @@ fn sender(view: &View<'_>, authenticated: RaftId, message: &Message) -> Result<(
     if message.to != view.id.0 {
         return Err(Refusal::WrongReceiver(RaftId(message.to)));
     }
-    if view.membership.retired.contains(&authenticated) {
+    if view.membership.is_retired(authenticated) {
         return Err(Refusal::Retired(authenticated));
     }
     if !view.membership.contains(authenticated) && !view.admitted {
@@ -365,11 +370,15 @@ fn entries(message: &Message) -> Result<(), Refusal> {
         if entry.data.len() > ENTRY_BYTES_MAX {
             return Err(Refusal::EntrySize(index));
         }
-        if entry.entry_type != EntryType::EntryNormal && ConfChangeV2::decode(&entry.data).is_err() {
+        if entry.entry_type != EntryType::EntryNormal && !is_change(&entry.data) {
             return Err(Refusal::EntryChange(index));
         }
     }
     Ok(())
+}
+
+fn is_change(data: &[u8]) -> bool {
+    ConfChangeV2::decode(data).is_ok_and(|change| wire::decode_change_context(&change.context).is_ok())
 }
 
 /// One node leads a term. Which one need not be known: a learner here may have become a voter since.
@@ -428,7 +437,8 @@ fn snapshot(view: &View<'_>, message: &Message) -> Result<(), Refusal> {
         return Err(Refusal::Number);
     }
     at.membership.check().map_err(Refusal::SnapshotMembership)?;
-    if !at.membership.contains(view.id) {
+    // One made before this node was added does not name it.
+    if at.membership.is_retired(view.id) {
         return Err(Refusal::SnapshotMembership(MembershipError::Retired(view.id)));
     }
     Ok(())

@@ -39,12 +39,12 @@ mod wire;
 pub use crate::core::{
     Committed, CompactError, ConfigError, CoreConfig, Effects, MembershipChange, MembershipChangeError, MessageError,
     Outgoing, Payload, PeerProgress, ProposeError, RaftCore, ReadIndexError, ReadState, Role, RoleChange,
-    SnapshotError, SnapshotOffer, Status, Stopped, TransferError,
+    SnapshotError, SnapshotOffer, Status, Stopped, TransferEnd, TransferError, TransferOutcome,
 };
 pub use crate::firewall::Refusal;
 pub use crate::log::{Identity, Log, LogError, LogOptions, Recovered, TornTail};
 pub use crate::membership::{Membership, MembershipError};
 pub use crate::reader::DecodeError;
 pub use crate::types::{
-    Entry, EntryKind, HardState, MembershipAt, Persist, PersistToken, RaftId, SnapshotChange, SnapshotMeta,
+    Entry, EntryKind, HardState, LogEnd, MembershipAt, Persist, PersistToken, RaftId, SnapshotChange, SnapshotMeta,
 };

@@ -26,11 +26,9 @@ pub const LOG_BYTES_MAX: u64 = 512 << 20;
 /// Bytes of one message frame: the largest append (one entry of the largest size, or a full append) and its header.
 pub const FRAME_BYTES_MAX: usize = ENTRY_BYTES_MAX + (1 << 20);
 
-/// Nodes in one configuration.
+/// Nodes in one configuration, those that come and those that go counted together. More than the embedder lets order at a
+/// time, so that a full group can still replace nodes.
 pub const MEMBERS_MAX: usize = 64;
-
-/// Ids that were removed and must not come back.
-pub const RETIRED_MAX: usize = 4096;
 
 /// Bytes of the embedder's context of a snapshot (a height and a hash).
 pub const SNAPSHOT_CONTEXT_BYTES_MAX: usize = 4096;
@@ -38,8 +36,9 @@ pub const SNAPSHOT_CONTEXT_BYTES_MAX: usize = 4096;
 /// Bytes of the embedder's context of a read, without the asking node's id.
 pub const READ_CONTEXT_BYTES_MAX: usize = 56;
 
-/// Bytes of the context of a configuration change.
-pub const CHANGE_CONTEXT_BYTES_MAX: usize = 4096;
+/// Bytes of the embedder's context of a configuration change. Beside it the entry holds the configuration that it changes,
+/// which is smaller than this.
+pub const CHANGE_CONTEXT_BYTES_MAX: usize = 2048;
 
 /// Reads that wait for a quorum at once. Each holds a map entry on the leader.
 pub const READS_PENDING_MAX: usize = 1024;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use crate::limits::{MEMBERS_MAX, RETIRED_MAX};
+use crate::limits::MEMBERS_MAX;
 use crate::membership::Membership;
 use crate::types::{MembershipAt, RaftId};
 
@@ -84,9 +84,9 @@ impl Reader {
         if self.rest.is_empty() { Ok(()) } else { Err(DecodeError::Trailing) }
     }
 
-    fn ids(&mut self, limit: usize) -> Result<BTreeSet<RaftId>, DecodeError> {
+    fn ids(&mut self) -> Result<BTreeSet<RaftId>, DecodeError> {
         let count = usize::from(self.u16()?);
-        if count > limit {
+        if count > MEMBERS_MAX {
             return Err(DecodeError::TooLong);
         }
         let mut set = BTreeSet::new();
@@ -104,11 +104,11 @@ impl Reader {
     pub(crate) fn membership(&mut self) -> Result<MembershipAt, DecodeError> {
         let index = self.u64()?;
         let membership = Membership {
-            voters: self.ids(MEMBERS_MAX)?,
-            learners: self.ids(MEMBERS_MAX)?,
-            voters_outgoing: self.ids(MEMBERS_MAX)?,
-            learners_next: self.ids(MEMBERS_MAX)?,
-            retired: self.ids(RETIRED_MAX)?,
+            voters: self.ids()?,
+            learners: self.ids()?,
+            voters_outgoing: self.ids()?,
+            learners_next: self.ids()?,
+            highest_id: RaftId(self.u64()?),
         };
         Ok(MembershipAt { index, membership })
     }
@@ -130,17 +130,12 @@ pub(crate) fn put_string(out: &mut Vec<u8>, bytes: &[u8]) {
 pub(crate) fn put_membership(out: &mut Vec<u8>, at: &MembershipAt) {
     out.extend_from_slice(&at.index.to_le_bytes());
     let membership = &at.membership;
-    let sets = [
-        &membership.voters,
-        &membership.learners,
-        &membership.voters_outgoing,
-        &membership.learners_next,
-        &membership.retired,
-    ];
+    let sets = [&membership.voters, &membership.learners, &membership.voters_outgoing, &membership.learners_next];
     for set in sets {
         out.extend_from_slice(&u16::try_from(set.len()).unwrap_or(u16::MAX).to_le_bytes());
         for id in set {
             out.extend_from_slice(&id.0.to_le_bytes());
         }
     }
+    out.extend_from_slice(&membership.highest_id.0.to_le_bytes());
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::membership::Membership;
 
-/// A node's number in the Raft group: never 0, never used again once removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A node's number in the Raft group: never 0 (nobody), never used again once removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RaftId(pub u64);
 
 impl RaftId {
@@ -56,8 +56,18 @@ pub struct Entry {
     pub data: Bytes,
 }
 
+/// Where a log ends. Of two ends the later term is the greater, within a term the longer log: the order by which Raft judges
+/// candidates (Raft dissertation, 3.6.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct LogEnd {
+    /// The last entry's term; 0 of an empty log.
+    pub term: u64,
+    /// The last entry's index; 0 of an empty log.
+    pub index: u64,
+}
+
 /// A configuration and the index of the entry that made it (0: from the start).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MembershipAt {
     /// Index of the entry by which it holds.
     pub index: u64,

@@ -1,7 +1,7 @@
 //! The bytes of messages between nodes: fixed width, little-endian, exact, bounded, one encoding per value.
 //!
 //! ```text
-//! version u8 = 1 | type u8 | reject u8 (0 or 1)
+//! version u8 = 2 | type u8 | reject u8 (0 or 1)
 //! to, from, term, log_term, index, commit, commit_term, reject_hint   8 x u64
 //! context     length u32, bytes
 //! entries     count u32, each: kind u8, index u64, term u64, length u32, data
@@ -13,20 +13,23 @@
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata};
 
-use crate::limits::{ENTRY_BYTES_MAX, FRAME_BYTES_MAX, READ_CONTEXT_BYTES_MAX, SNAPSHOT_CONTEXT_BYTES_MAX};
+use crate::limits::{
+    CHANGE_CONTEXT_BYTES_MAX, ENTRY_BYTES_MAX, FRAME_BYTES_MAX, MEMBERS_MAX, READ_CONTEXT_BYTES_MAX,
+    SNAPSHOT_CONTEXT_BYTES_MAX,
+};
 use crate::reader::{DecodeError, Reader, length_u32, put_membership, put_string};
 use crate::types::{MembershipAt, SnapshotMeta};
 
 /// Version of this layout. Another one is refused: the handshake decides which versions meet.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of an entry beside its data.
 pub(crate) const ENTRY_OVERHEAD: usize = 1 + 8 + 8 + 4;
 /// Bytes of a frame without context, entries and snapshot.
 const FIXED_BYTES: usize = 3 + 8 * 8 + 4 + 4;
 /// A read's context and the asking node's id, or raft's own campaign marks.
 const CONTEXT_BYTES_MAX: usize = READ_CONTEXT_BYTES_MAX + 8;
-/// A snapshot's data: configuration and context. Bounded by the configuration's own limits (at most 4096 + 256 ids).
-const SNAPSHOT_BYTES_MAX: usize = SNAPSHOT_CONTEXT_BYTES_MAX + 8 * (4096 + 256) + 64;
+/// A snapshot's data: configuration (four sets of ids and a few numbers) and context.
+const SNAPSHOT_BYTES_MAX: usize = SNAPSHOT_CONTEXT_BYTES_MAX + 8 * 4 * MEMBERS_MAX + 64;
 
 /// The message's bytes.
 pub(crate) fn encode(message: &Message) -> Bytes {
@@ -156,7 +159,7 @@ fn message_type(number: u8) -> Result<MessageType, DecodeError> {
     TYPES.get(usize::from(number)).copied().ok_or(DecodeError::Unknown)
 }
 
-/// What a snapshot carries in raft's `data`: its configuration with the retired ids, and the embedder's context.
+/// What a snapshot carries in raft's `data`: its configuration with the highest id, and the embedder's context.
 pub(crate) fn encode_snapshot_data(snapshot: &SnapshotMeta) -> Bytes {
     let mut out = Vec::new();
     put_membership(&mut out, &snapshot.membership);
@@ -171,6 +174,25 @@ pub(crate) fn decode_snapshot_data(data: &Bytes) -> Result<(MembershipAt, Bytes)
     let context = reader.string(SNAPSHOT_CONTEXT_BYTES_MAX)?;
     reader.end()?;
     Ok((membership, context))
+}
+
+/// What a configuration change carries in raft's `context`: the configuration that it changes, and the embedder's context.
+/// So a node that joins learns the configuration from the first change in its log, and a change never lands on another
+/// configuration than the one it was made for.
+pub(crate) fn encode_change_context(base: &MembershipAt, context: &[u8]) -> Bytes {
+    let mut out = Vec::new();
+    put_membership(&mut out, base);
+    put_string(&mut out, context);
+    Bytes::from(out)
+}
+
+/// The configuration that a change is for, and the embedder's context.
+pub(crate) fn decode_change_context(data: &Bytes) -> Result<(MembershipAt, Bytes), DecodeError> {
+    let mut reader = Reader::new(data.clone());
+    let base = reader.membership()?;
+    let context = reader.string(CHANGE_CONTEXT_BYTES_MAX)?;
+    reader.end()?;
+    Ok((base, context))
 }
 
 #[cfg(test)]

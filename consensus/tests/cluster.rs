@@ -4,7 +4,8 @@
 
 mod support;
 
-use support::cluster::{Cluster, Mutant, Seen};
+use support::cluster::Cluster;
+use support::world::{Mutant, Seen};
 
 /// Runs seeds in turn; a failure names its seed.
 fn run(seeds: std::ops::Range<u64>, mutant: Mutant) -> (Vec<(u64, String)>, Seen) {

@@ -4,12 +4,16 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use galen_consensus::{
-    CompactError, CoreConfig, Membership, MembershipChange, MembershipChangeError, MembershipError, ProposeError,
-    RaftCore, RaftId, Recovered, Role, SnapshotError, TransferError,
+    CompactError, CoreConfig, Entry, EntryKind, HardState, Membership, MembershipAt, MembershipChange,
+    MembershipChangeError, MembershipError, ProposeError, RaftCore, RaftId, Recovered, Role, SnapshotError,
+    TransferError,
 };
-use support::cluster::{Cluster, World};
+use support::cluster::Cluster;
+use support::world::World;
 
 fn calm(voters: u64) -> Cluster {
     let mut cluster = Cluster::new(World::calm(voters), 11);
@@ -217,7 +221,8 @@ fn the_group_changes_through_a_joint_configuration_and_ids_do_not_come_back() {
     };
     let stranger = MembershipChange { voters: [RaftId(9)].into(), ..MembershipChange::default() };
     let refused = cluster.core(leader).propose_conf_change(stranger);
-    assert_eq!(refused, Err(MembershipChangeError::NotCaughtUp(RaftId(9))));
+    let committed = cluster.status(leader).commit;
+    assert_eq!(refused, Err(MembershipChangeError::NotCaughtUp { node: RaftId(9), matched: 0, committed }));
     let nothing = cluster.core(leader).propose_conf_change(MembershipChange::default());
     assert_eq!(nothing, Err(MembershipChangeError::NoChange));
     cluster.core(leader).propose_conf_change(change.clone()).unwrap();
@@ -227,7 +232,7 @@ fn the_group_changes_through_a_joint_configuration_and_ids_do_not_come_back() {
         !membership.is_joint() && membership.voters.contains(&RaftId(4)) && !membership.contains(removed)
     });
     cluster.run(30).unwrap();
-    assert!(cluster.status(4).membership.retired.contains(&removed));
+    assert!(cluster.status(4).membership.is_retired(removed));
     let back = MembershipChange { learners: [removed].into(), ..MembershipChange::default() };
     let leader = cluster.leader().unwrap();
     let refused = cluster.core(leader).propose_conf_change(back);
@@ -236,7 +241,7 @@ fn the_group_changes_through_a_joint_configuration_and_ids_do_not_come_back() {
     cluster.crash(4);
     cluster.start(3).unwrap();
     let membership = cluster.status(4).membership;
-    assert!(membership.voters.contains(&RaftId(4)) && membership.retired.contains(&removed));
+    assert!(membership.voters.contains(&RaftId(4)) && membership.is_retired(removed));
 }
 
 #[test]
@@ -303,4 +308,78 @@ fn the_parts_may_move_to_other_threads() {
     moves::<RaftCore>();
     moves::<galen_consensus::Effects>();
     moves::<galen_consensus::Log<galen_consensus::vfs::RealVfs>>();
+}
+
+/// Five voters of whom the first, the leader, is gone. Entry 2 was committed by the first three, and the third has it no
+/// more: its disk was set back. `asked` says whose logs' ends the third knows.
+fn after_a_disk_was_set_back(asked: &[u64]) -> BTreeMap<u64, RaftCore> {
+    let membership = Membership::new((1..=5).map(RaftId), []);
+    let entry = |index| Entry { index, term: 1, kind: EntryKind::Data, data: Bytes::from_static(b"entry") };
+    let start = |id: u64, last: u64| {
+        let recovered = Recovered {
+            entries: (1..=last).map(entry).collect(),
+            hard_state: HardState { term: 1, vote: Some(RaftId(1)), commit: 1 },
+            memberships: vec![MembershipAt { index: 0, membership: membership.clone() }],
+            ..Recovered::default()
+        };
+        RaftCore::new(CoreConfig::new(RaftId(id), membership.clone(), 7), recovered, 1).unwrap()
+    };
+    let mut cores: BTreeMap<u64, RaftCore> =
+        [(2, 2), (3, 1), (4, 1), (5, 1)].map(|(id, last)| (id, start(id, last))).into();
+    let floor = asked.iter().map(|id| cores[id].log_end()).max();
+    cores.get_mut(&3).unwrap().set_vote_floor(floor.unwrap_or_default());
+    cores
+}
+
+/// Delivers what cores write and send until they are silent; the second hears and says nothing while it is away.
+fn settle(cores: &mut BTreeMap<u64, RaftCore>, second_is_away: bool) {
+    loop {
+        let mut sent = Vec::new();
+        for (id, core) in cores.iter_mut() {
+            let effects = core.effects().unwrap();
+            if let Some(last) = effects.persist.last() {
+                core.persisted(last.token).unwrap();
+                sent.extend(core.effects().unwrap().send.into_iter().map(|message| (*id, message)));
+            }
+            sent.extend(effects.send.into_iter().map(|message| (*id, message)));
+        }
+        if sent.is_empty() {
+            return;
+        }
+        for (from, message) in sent {
+            let away = second_is_away && (from == 2 || message.to.0 == 2);
+            if let Some(core) = cores.get_mut(&message.to.0).filter(|_| !away) {
+                let _refused = core.message(RaftId(from), message.bytes);
+            }
+        }
+    }
+}
+
+fn leads(cores: &BTreeMap<u64, RaftCore>, id: u64) -> bool {
+    cores[&id].status().role == Role::Leader
+}
+
+#[test]
+fn a_disk_that_was_set_back_elects_nobody_who_lacks_what_it_had_promised() {
+    // What would happen else: two that never had the entry, and the one that lost it, are a majority.
+    let mut unaware = after_a_disk_was_set_back(&[]);
+    unaware.get_mut(&4).unwrap().campaign().unwrap();
+    settle(&mut unaware, true);
+    assert!(leads(&unaware, 4));
+
+    let mut cores = after_a_disk_was_set_back(&[2, 4, 5]);
+    assert!(cores[&3].is_below_vote_floor());
+    for candidate in [4, 3] {
+        cores.get_mut(&candidate).unwrap().campaign().unwrap();
+        settle(&mut cores, true);
+        assert!(!leads(&cores, candidate), "node {candidate} leads without what was committed");
+    }
+    assert!(cores[&3].status().refusals.contains_key("below-vote-floor"));
+    // With the one that has the entry they go on, and the floor is behind.
+    cores.get_mut(&2).unwrap().campaign().unwrap();
+    settle(&mut cores, false);
+    assert!(leads(&cores, 2));
+    assert_eq!(cores[&2].membership().voters.len(), 5);
+    let status = cores[&3].status();
+    assert!(status.last >= 2 && !cores[&3].is_below_vote_floor(), "{status:?}");
 }

@@ -4,22 +4,21 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use raft::Changer;
-use raft::eraftpb::{
-    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState, Entry as RaftEntry,
-};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry as RaftEntry};
 
 use super::{MembershipChangeError, Payload, ProposeError, RaftCore, Stopped};
 use crate::limits::CHANGE_CONTEXT_BYTES_MAX;
-use crate::membership::{Membership, MembershipError};
+use crate::membership::Membership;
 use crate::types::{HardState, MembershipAt, Persist, PersistToken, RaftId};
+use crate::wire;
 
 /// A change of the group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MembershipChange {
     /// Nodes that shall vote: learners that have caught up.
     pub voters: BTreeSet<RaftId>,
-    /// Nodes that shall follow without a vote: new ones, or voters to be demoted.
+    /// Nodes that shall follow without a vote: new ones, or voters to be demoted. All new ids that are known must come in
+    /// one change: an id below one that was added can never be.
     pub learners: BTreeSet<RaftId>,
     /// Nodes that shall go. Their ids never come back.
     pub removed: BTreeSet<RaftId>,
@@ -49,9 +48,12 @@ impl RaftCore {
         let mut changes = single(&change.voters, ConfChangeType::AddNode);
         changes.extend(single(&change.learners, ConfChangeType::AddLearnerNode));
         changes.extend(single(&change.removed, ConfChangeType::RemoveNode));
-        let conf_change =
-            ConfChangeV2 { transition: ConfChangeTransition::Explicit, changes, context: change.context.clone() };
-        let joint = self.successor(&conf_change)?;
+        let conf_change = ConfChangeV2 {
+            transition: ConfChangeTransition::Explicit,
+            changes,
+            context: wire::encode_change_context(&self.membership_at(), &change.context),
+        };
+        let joint = self.membership().after(&conf_change).map_err(MembershipChangeError::Membership)?;
         let current = self.membership();
         if joint.voters == joint.voters_outgoing && joint.learners == current.learners {
             return Err(MembershipChangeError::NoChange);
@@ -67,50 +69,31 @@ impl RaftCore {
         Ok((self.raw.raft.raft_log.last_index(), self.raw.raft.term))
     }
 
-    /// A majority of the new voters must be alive, and a new voter must hold the log.
+    /// A new voter must hold the log, and majorities of both halves must be alive: the present voters commit the entry,
+    /// then both together the one that ends the joint configuration, then the new voters alone.
     fn keeps_quorum(&self, joint: &Membership) -> Result<(), MembershipChangeError> {
-        let progress = self.raw.raft.prs();
-        let committed = self.raw.raft.raft_log.committed;
+        let committed = self.committed();
         let slack = self.config.appends_in_flight_max as u64;
-        for id in joint.voters.difference(&joint.voters_outgoing) {
-            let caught_up = self.membership().learners.contains(id)
-                && progress.get(id.0).is_some_and(|progress| progress.matched.saturating_add(slack) >= committed);
-            if !caught_up {
-                return Err(MembershipChangeError::NotCaughtUp(*id));
+        for node in joint.voters.difference(&joint.voters_outgoing).copied() {
+            let progress = self.progress_of(node).filter(|_| self.membership().learners.contains(&node));
+            let matched = progress.map_or(0, |progress| progress.matched);
+            if matched.saturating_add(slack) < committed || matched == 0 {
+                return Err(MembershipChangeError::NotCaughtUp { node, matched, committed });
+            }
+            if !self.heard_lately(node) {
+                return Err(MembershipChangeError::Silent(node));
             }
         }
-        let recent = self.ticks.saturating_sub(2 * self.config.election_tick as u64);
-        let alive = |id: &&RaftId| **id == self.config.id || self.heard.get(id).is_some_and(|tick| *tick >= recent);
-        let (active, voters) = (joint.voters.iter().filter(alive).count(), joint.voters.len());
-        if active * 2 <= voters {
-            return Err(MembershipChangeError::WouldLoseQuorum { active, voters });
+        let active = |voters: &BTreeSet<RaftId>| voters.iter().filter(|id| self.heard_lately(**id)).count();
+        let (active_old, old) = (active(&joint.voters_outgoing), joint.voters_outgoing.len());
+        if active_old * 2 <= old {
+            return Err(MembershipChangeError::NoQuorum { active: active_old, voters: old });
+        }
+        let (active_new, new) = (active(&joint.voters), joint.voters.len());
+        if active_new * 2 <= new {
+            return Err(MembershipChangeError::WouldLoseQuorum { active: active_new, voters: new });
         }
         Ok(())
-    }
-
-    /// The configuration that a change leads to, by raft's rules and ours.
-    fn successor(&self, change: &ConfChangeV2) -> Result<Membership, MembershipChangeError> {
-        let state =
-            self.conf_state_after(change).map_err(|error| MembershipChangeError::Impossible(error.to_string()))?;
-        let next = self.membership().succeeded_by(&state);
-        next.check().map_err(MembershipChangeError::Membership)?;
-        let added = change.changes.iter().filter(|single| single.change_type != ConfChangeType::RemoveNode);
-        if let Some(single) = added.into_iter().find(|single| next.retired.contains(&RaftId(single.node_id))) {
-            return Err(MembershipChangeError::Membership(MembershipError::Retired(RaftId(single.node_id))));
-        }
-        Ok(next)
-    }
-
-    fn conf_state_after(&self, change: &ConfChangeV2) -> raft::Result<ConfState> {
-        let mut changer = Changer::new(self.raw.raft.prs());
-        let (configuration, _) = if change.leave_joint() {
-            changer.leave_joint()?
-        } else if let Some(auto_leave) = change.enter_joint() {
-            changer.enter_joint(auto_leave, &change.changes)?
-        } else {
-            changer.simple(&change.changes)?
-        };
-        Ok(configuration.to_conf_state())
     }
 
     /// A committed change. What it does depends on the log alone, so that all nodes do the same.
@@ -119,20 +102,36 @@ impl RaftCore {
             return Ok(Payload::Nothing);
         };
         let change = ConfChangeV2::decode(&entry.data).unwrap_or_default();
+        let decoded = wire::decode_change_context(&change.context).ok();
+        let (base, context) = decoded.map_or((None, Bytes::new()), |(base, context)| (Some(base), context));
         if entry.index <= current.index {
             // Handed out again after a restart; the log knew its effect.
             let at = self.memberships.iter().rev().find(|at| at.index <= entry.index).unwrap_or(&current);
             let changed = at.index == entry.index;
-            return Ok(Payload::Membership { membership: at.clone(), context: change.context, changed });
+            return Ok(Payload::Membership { membership: at.clone(), context, changed });
         }
-        let allowed = change.enter_joint() != Some(true) && self.successor(&change).is_ok();
-        if !allowed {
-            return Ok(Payload::Membership { membership: current, context: change.context, changed: false });
-        }
-        let Ok(state) = self.guarded(|raw| raw.apply_conf_change(&change))? else {
-            return Ok(Payload::Membership { membership: current, context: change.context, changed: false });
+        let joins = !current.membership.is_known();
+        let fits = |base: &MembershipAt| {
+            let first = joins && base.index < entry.index && !base.membership.is_joint();
+            *base == current || (first && base.membership.check().is_ok())
         };
-        let membership = MembershipAt { index: entry.index, membership: current.membership.succeeded_by(&state) };
+        let base = base.filter(fits);
+        if base.is_none() {
+            tracing::error!(node = self.config.id.0, index = entry.index, "a change for another configuration");
+        }
+        let next = base.and_then(|base| base.membership.after(&change).ok().map(|next| (base, next)));
+        let Some((base, next)) = next else {
+            return Ok(Payload::Membership { membership: current, context, changed: false });
+        };
+        if joins {
+            self.adopt(&base.membership)?;
+        }
+        let state = self.guarded(|raw| raw.apply_conf_change(&change))?;
+        if !state.is_ok_and(|state| next.is_what_raft_holds(&state, self.config.id)) {
+            self.stop(format!("the change at index {} does not give what it must", entry.index));
+            self.running()?;
+        }
+        let membership = MembershipAt { index: entry.index, membership: next };
         tracing::info!(node = self.config.id.0, index = entry.index, ?membership, "the group's configuration changed");
         self.memberships.push_back(membership.clone());
         self.write(Persist {
@@ -143,7 +142,24 @@ impl RaftCore {
             hard_state: Some(self.hard_state_now()),
         });
         self.step_down_if_removed()?;
-        Ok(Payload::Membership { membership, context: change.context, changed: true })
+        Ok(Payload::Membership { membership, context, changed: true })
+    }
+
+    /// Gives raft the group's configuration on a node that had none.
+    fn adopt(&mut self, base: &Membership) -> Result<(), Stopped> {
+        let state = base.to_raft_on(self.config.id);
+        let voters = state.voters.into_iter().map(|id| (id, ConfChangeType::AddNode));
+        for (node_id, change_type) in
+            voters.chain(state.learners.into_iter().map(|id| (id, ConfChangeType::AddLearnerNode)))
+        {
+            let changes = vec![ConfChangeSingle { node_id, change_type }];
+            let single = ConfChangeV2 { changes, ..ConfChangeV2::default() };
+            if self.guarded(|raw| raw.apply_conf_change(&single))?.is_err() {
+                self.stop("the group's configuration is not one that raft takes");
+                return self.running();
+            }
+        }
+        Ok(())
     }
 
     /// Whoever leads ends a joint configuration, so that none is left standing by a leader that stepped down.
@@ -152,7 +168,8 @@ impl RaftCore {
         if !due || !self.membership().is_joint() || self.raw.raft.has_pending_conf() || self.may_propose().is_err() {
             return Ok(());
         }
-        match self.propose_change(ConfChangeV2::default()) {
+        let context = wire::encode_change_context(&self.membership_at(), b"");
+        match self.propose_change(ConfChangeV2 { context, ..ConfChangeV2::default() }) {
             Err(MembershipChangeError::Propose(ProposeError::Stopped(stopped))) => Err(stopped),
             _ => Ok(()),
         }

@@ -37,15 +37,6 @@ impl RaftCore {
         Ok(())
     }
 
-    pub(super) fn step_down(&mut self) -> Result<(), Stopped> {
-        self.guarded(|raw| {
-            let term = raw.raft.term;
-            raw.raft.become_follower(term, raft::INVALID_ID);
-        })?;
-        self.reset_timeout();
-        Ok(())
-    }
-
     /// Whether the oldest write takes longer than it may: then this node must neither lead nor ask for votes.
     pub(super) fn disk_stalled(&self) -> bool {
         let oldest = self.pending.iter().find(|pending| pending.token.is_some()).map(|pending| pending.since);

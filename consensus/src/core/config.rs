@@ -9,8 +9,10 @@ use crate::types::RaftId;
 pub struct CoreConfig {
     /// This node.
     pub id: RaftId,
-    /// The configuration at the group's start, the same on every node. Used only while the log holds none.
-    pub membership: Membership,
+    /// The configuration at the group's start, the same on every founder. `None` on a node that joins: it never campaigns,
+    /// hears only nodes that were admitted, and takes the configuration from its leader's log or snapshot. Either way
+    /// it is used only while the log holds none.
+    pub bootstrap: Option<Membership>,
     /// Ticks without a leader before an election; the timeout is drawn from one to two times this.
     pub election_tick: usize,
     /// Ticks between heartbeats; less than `election_tick`, best a tenth of it.
@@ -32,12 +34,19 @@ pub struct CoreConfig {
 }
 
 impl CoreConfig {
-    /// Default limits; an election after 10 ticks, a heartbeat each tick.
+    /// A founder of the group. Default limits; an election after 10 ticks, a heartbeat each tick.
     #[must_use]
-    pub fn new(id: RaftId, membership: Membership, seed: u64) -> Self {
+    pub fn new(id: RaftId, bootstrap: Membership, seed: u64) -> Self {
+        Self { bootstrap: Some(bootstrap), ..Self::joining(id, seed) }
+    }
+
+    /// A node that the group adds, or has added, as a learner; also one whose log begins at a snapshot
+    /// ([`Log::create_at`](crate::Log::create_at)).
+    #[must_use]
+    pub fn joining(id: RaftId, seed: u64) -> Self {
         Self {
             id,
-            membership,
+            bootstrap: None,
             election_tick: 10,
             heartbeat_tick: 1,
             seed,
@@ -51,7 +60,12 @@ impl CoreConfig {
     }
 
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        self.membership.check().map_err(ConfigError::Membership)?;
+        if self.id == RaftId(0) {
+            return Err(ConfigError::Membership(MembershipError::NodeZero));
+        }
+        if let Some(bootstrap) = &self.bootstrap {
+            bootstrap.check().map_err(ConfigError::Membership)?;
+        }
         if self.entry_bytes_max == 0 || self.entry_bytes_max > limits::ENTRY_BYTES_MAX {
             return Err(ConfigError::EntryBytes);
         }
@@ -95,6 +109,9 @@ pub enum ConfigError {
     /// The largest entry is 0 or above the wire's limit.
     #[error("the largest entry must be 1 to {} bytes", limits::ENTRY_BYTES_MAX)]
     EntryBytes,
+    /// The log is empty and the configuration at the group's start does not name this node.
+    #[error("node {0} is no founder of the group: it must be started as one that joins")]
+    NotFounder(RaftId),
     /// The ticks do not fit each other.
     #[error("the election tick must be above the heartbeat tick, and both above 0")]
     Ticks,
@@ -112,8 +129,8 @@ pub enum ConfigError {
         /// The log's snapshot index.
         snapshot: u64,
     },
-    /// This id was removed from the group.
-    #[error("node {0} was removed from the group; give this machine a new id")]
+    /// This id was removed from the group, or passed over by a greater one.
+    #[error("node {0} was removed from the group or passed over; give this machine a new id")]
     Retired(RaftId),
     /// Raft refused for a reason of its own.
     #[error("raft does not start: {0}")]
@@ -127,6 +144,7 @@ impl ConfigError {
         match self {
             Self::Membership(_) => "consensus-membership",
             Self::EntryBytes => "consensus-entry-bytes",
+            Self::NotFounder(_) => "consensus-not-founder",
             Self::Ticks => "consensus-ticks",
             Self::Limits => "consensus-limits",
             Self::Log(_) => "consensus-log",

@@ -45,6 +45,7 @@ impl RaftCore {
             }
             self.step_ready()?;
         }
+        self.report_transfer();
         let role = RoleChange { role: self.role(), leader: self.leader(), term: self.raw.raft.term };
         if role != self.reported {
             self.reported = role;
@@ -105,6 +106,10 @@ impl RaftCore {
 
     fn send(&mut self, messages: Vec<Message>) {
         for message in messages {
+            // A candidate's own vote counts too; a request that nobody hears wins nothing.
+            if self.judge_candidate(&message).is_err() {
+                continue;
+            }
             match message.msg_type {
                 MessageType::MsgRequestVote => self.votes_asked = Some((false, message.term)),
                 MessageType::MsgRequestPreVote => self.votes_asked = Some((true, message.term)),

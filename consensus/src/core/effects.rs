@@ -21,6 +21,8 @@ pub struct Effects {
     pub role: Option<RoleChange>,
     /// Reads that may be served once their index is applied.
     pub read_states: Vec<ReadState>,
+    /// How the handover of leadership ended that `RaftCore::transfer_leader` began.
+    pub transfer: Option<TransferEnd>,
 }
 
 impl Effects {
@@ -33,6 +35,7 @@ impl Effects {
             && self.snapshot_offer.is_none()
             && self.role.is_none()
             && self.read_states.is_empty()
+            && self.transfer.is_none()
     }
 }
 
@@ -96,6 +99,29 @@ pub struct RoleChange {
     pub leader: Option<RaftId>,
     /// The term.
     pub term: u64,
+}
+
+/// The end of a handover of leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferEnd {
+    /// Who was to take over.
+    pub to: RaftId,
+    /// What became of it.
+    pub outcome: TransferOutcome,
+}
+
+/// What became of a handover of leadership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransferOutcome {
+    /// The other leads.
+    TakenOver,
+    /// The other did not take over within an election timeout: this node leads on and takes proposals again.
+    TimedOut,
+    /// A third node leads, or this one again in a later term.
+    Lost {
+        /// Who leads.
+        leader: RaftId,
+    },
 }
 
 /// A snapshot that the leader offers. It is not believed: the embedder checks it against certified blocks.

@@ -93,14 +93,32 @@ pub enum MembershipChangeError {
     #[error("the change is refused: {0}")]
     Membership(MembershipError),
     /// A new voter is no learner yet, or has not caught up.
-    #[error("node {0} must first be a learner that has caught up")]
-    NotCaughtUp(RaftId),
+    #[error("node {node} must first be a learner that has caught up: it holds {matched} of {committed} entries")]
+    NotCaughtUp {
+        /// The node.
+        node: RaftId,
+        /// It holds the log up to here; 0 when it is no learner.
+        matched: u64,
+        /// The group has committed up to here.
+        committed: u64,
+    },
+    /// A new voter has not been heard lately.
+    #[error("node {0} has not been heard lately and cannot become a voter now")]
+    Silent(RaftId),
     /// The nodes heard from are no majority of the new voters.
     #[error("only {active} of the {voters} new voters have been heard from: the group would stand still")]
     WouldLoseQuorum {
         /// New voters heard from.
         active: usize,
         /// New voters.
+        voters: usize,
+    },
+    /// The nodes heard from are no majority of the present voters, so the change would not commit.
+    #[error("only {active} of the {voters} present voters have been heard from: the change would not commit")]
+    NoQuorum {
+        /// Present voters heard from.
+        active: usize,
+        /// Present voters.
         voters: usize,
     },
     /// Raft or the limits refuse it.
@@ -117,8 +135,10 @@ impl MembershipChangeError {
             Self::Unfinished => "consensus-change-unfinished",
             Self::NoChange => "consensus-change-nothing",
             Self::Membership(error) => error.code(),
-            Self::NotCaughtUp(_) => "consensus-change-not-caught-up",
+            Self::NotCaughtUp { .. } => "consensus-change-not-caught-up",
+            Self::Silent(_) => "consensus-change-silent",
             Self::WouldLoseQuorum { .. } => "consensus-change-loses-quorum",
+            Self::NoQuorum { .. } => "consensus-change-no-quorum",
             Self::Impossible(_) => "consensus-change-impossible",
         }
     }
@@ -147,9 +167,12 @@ pub enum TransferError {
     /// This node does not lead.
     #[error("this node does not lead")]
     NotLeader,
-    /// The other has no vote, or is this node.
+    /// The other has no vote that will last, or is this node.
     #[error("node {0} cannot take over")]
     NotVoter(RaftId),
+    /// An earlier handover has not ended; it does within an election timeout.
+    #[error("leadership is being handed to node {0} already")]
+    Underway(RaftId),
     /// The core has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
@@ -192,6 +215,9 @@ pub enum CompactError {
     /// Cut there already.
     #[error("the log is cut up to {0} already")]
     Done(u64),
+    /// This node joined and its log begins before it knew the group's configuration; a later index may be cut.
+    #[error("the configuration at index {0} is not known here; cut the log at a later one")]
+    MembershipUnknown(u64),
     /// The context is too long.
     #[error("a snapshot's context is at most {} bytes", crate::limits::SNAPSHOT_CONTEXT_BYTES_MAX)]
     Context,

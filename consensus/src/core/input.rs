@@ -4,7 +4,7 @@ use bytes::Bytes;
 use raft::StateRole;
 use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 
-use super::{Distrust, MessageError, ProposeError, RaftCore, ReadIndexError, Role, Stopped, TransferError};
+use super::{Distrust, MessageError, ProposeError, RaftCore, ReadIndexError, Role, Stopped};
 use crate::firewall::{self, Refusal};
 use crate::limits::{PERSISTS_PENDING_MAX, READ_CONTEXT_BYTES_MAX, READS_PENDING_MAX};
 use crate::types::RaftId;
@@ -55,7 +55,8 @@ impl RaftCore {
                 return Err(self.refuse(refusal));
             }
         };
-        if let Err(refusal) = self.judge(from, &message, acceptable) {
+        let judged = self.judge_candidate(&message).and_then(|()| self.judge(from, &message, acceptable));
+        if let Err(refusal) = judged {
             return Err(self.refuse(refusal));
         }
         self.heard.insert(from, self.ticks);
@@ -174,23 +175,6 @@ impl RaftCore {
         let mut own = self.config.id.0.to_le_bytes().to_vec();
         own.extend_from_slice(context);
         self.guarded(|raw| raw.read_index(own))?;
-        self.reset_timeout();
-        Ok(())
-    }
-
-    /// Hands leadership to another voter. It takes effect when that one is elected; within an election timeout or never.
-    ///
-    /// # Errors
-    /// When this node does not lead or the other cannot.
-    pub fn transfer_leader(&mut self, to: RaftId) -> Result<(), TransferError> {
-        self.running()?;
-        if self.role() != Role::Leader {
-            return Err(TransferError::NotLeader);
-        }
-        if to == self.config.id || !self.membership().is_voter(to) {
-            return Err(TransferError::NotVoter(to));
-        }
-        self.guarded(|raw| raw.transfer_leader(to.0))?;
         self.reset_timeout();
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! The sans-io core: inputs are methods, outputs come from [`RaftCore::effects`].
 //!
 //! Files: `effects` and `error` are the values, `drive` turns raft's readiness into effects and keeps R1 and R2,
-//! `clock` is what time alone causes, `snapshot` and `change` are the two rare paths, `status` is for operators.
+//! `clock` is what time alone causes, `vote_floor` holds back the votes of a disk in doubt, `transfer` hands leadership over, `snapshot` and `change` are the two rare paths,
+//! `status` is for operators and for whoever drives changes of the group.
 
 mod change;
 mod clock;
@@ -12,6 +13,8 @@ mod error;
 mod input;
 mod snapshot;
 mod status;
+mod transfer;
+mod vote_floor;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -24,11 +27,13 @@ use crate::logger::raft_logger;
 use crate::membership::Membership;
 use crate::storage::EntryStore;
 use crate::timeout::election_timeout;
-use crate::types::{Entry, EntryKind, HardState, MembershipAt, Persist, PersistToken, RaftId, SnapshotMeta};
+use crate::types::{Entry, EntryKind, HardState, LogEnd, MembershipAt, Persist, PersistToken, RaftId, SnapshotMeta};
 
 pub use change::MembershipChange;
 pub use config::{ConfigError, CoreConfig};
-pub use effects::{Committed, Effects, Outgoing, Payload, ReadState, Role, RoleChange, SnapshotOffer};
+pub use effects::{
+    Committed, Effects, Outgoing, Payload, ReadState, Role, RoleChange, SnapshotOffer, TransferEnd, TransferOutcome,
+};
 pub use error::{
     CompactError, MembershipChangeError, MessageError, ProposeError, ReadIndexError, SnapshotError, Stopped,
     TransferError,
@@ -36,6 +41,7 @@ pub use error::{
 pub use status::{PeerProgress, Status};
 
 use drive::{Pending, Restoring};
+use transfer::Transfer;
 
 /// One node's Raft state machine.
 ///
@@ -69,9 +75,13 @@ pub struct RaftCore {
     heard: BTreeMap<RaftId, u64>,
     /// Since when each follower waits on a snapshot, in ticks.
     snapshot_since: BTreeMap<RaftId, u64>,
+    /// A handover of leadership whose end was not reported yet.
+    transfer: Option<Transfer>,
     refusals: BTreeMap<&'static str, u64>,
     /// The leader whose entries the embedder refused last.
     distrust: Option<Distrust>,
+    /// Whose log ends before this gets no vote of this node.
+    vote_floor: LogEnd,
     out: Effects,
     stopped: Option<String>,
 }
@@ -87,15 +97,18 @@ struct Distrust {
 
 impl RaftCore {
     /// A core that goes on where the log ends. `applied` is the index that the embedder's ledger holds; entries up to it
-    /// are not handed out again. It may be ahead of the log (the ledger also grows by pulled blocks), never behind what
-    /// the log was cut below.
+    /// are not handed out again. It may be ahead of the log (the ledger also grows by pulled blocks), as it is on a node
+    /// that joins, never behind what the log was cut below.
     ///
     /// # Errors
     /// When the configuration or the log cannot be.
     pub fn new(config: CoreConfig, recovered: Recovered, applied: u64) -> Result<Self, ConfigError> {
         config.check()?;
         let fresh = recovered.snapshot.is_none() && recovered.memberships.is_empty();
-        let initial = MembershipAt { index: 0, membership: config.membership.clone() };
+        if fresh && config.bootstrap.as_ref().is_some_and(|founders| !founders.contains(config.id)) {
+            return Err(ConfigError::NotFounder(config.id));
+        }
+        let initial = MembershipAt { index: 0, membership: config.bootstrap.clone().unwrap_or_default() };
         let snapshot = recovered.snapshot.unwrap_or_else(|| SnapshotMeta {
             index: 0,
             term: 0,
@@ -108,8 +121,10 @@ impl RaftCore {
         let mut memberships = VecDeque::from([snapshot.membership.clone()]);
         memberships.extend(recovered.memberships.into_iter().filter(|at| at.index > snapshot.membership.index));
         let current = memberships.back().map(|at| at.membership.clone()).unwrap_or_default();
-        current.check().map_err(ConfigError::Membership)?;
-        if current.retired.contains(&config.id) {
+        if current.is_known() {
+            current.check().map_err(ConfigError::Membership)?;
+        }
+        if current.is_retired(config.id) {
             return Err(ConfigError::Retired(config.id));
         }
         // A change of the configuration that the ledger has passed and the log has not noted: the crash came between the
@@ -127,7 +142,7 @@ impl RaftCore {
         };
         // Raft demands that what is applied is committed; where the ledger is ahead, the rest follows by `applied`.
         let raft_applied = applied.min(hard_state.commit).min(unseen_change.saturating_sub(1));
-        let store = EntryStore::new(snapshot, entries, raft_hard_state, current.to_raft());
+        let store = EntryStore::new(snapshot, entries, raft_hard_state, current.to_raft_on(config.id));
         let raw = RawNode::new(&config.to_raft(raft_applied), store, &raft_logger(config.id.0))
             .map_err(|error| ConfigError::Raft(error.to_string()))?;
         let reported = RoleChange { role: Role::Follower, leader: None, term: hard_state.term };
@@ -150,14 +165,17 @@ impl RaftCore {
             offer: None,
             heard: BTreeMap::new(),
             snapshot_since: BTreeMap::new(),
+            transfer: None,
             refusals: BTreeMap::new(),
             distrust: None,
+            vote_floor: LogEnd::default(),
             out: Effects::default(),
             stopped: None,
         };
         core.reset_timeout();
         if fresh {
-            // From now on the log knows the group's first configuration, whatever a later start is told.
+            // From now on the log knows the group's first configuration, or that this node joins and has none yet,
+            // whatever a later start is told.
             let membership = core.memberships.back().cloned();
             core.write(Persist {
                 token: PersistToken(0),
@@ -223,7 +241,11 @@ impl RaftCore {
         RaftId::known(self.raw.raft.leader_id)
     }
 
-    /// The configuration that holds.
+    pub(crate) fn membership_at(&self) -> MembershipAt {
+        self.memberships.back().cloned().unwrap_or_default()
+    }
+
+    /// The configuration that holds; not [known](Membership::is_known) on a node that joins and has heard of none yet.
     #[must_use]
     pub fn membership(&self) -> &Membership {
         static NONE: Membership = Membership {
@@ -231,7 +253,7 @@ impl RaftCore {
             learners: BTreeSet::new(),
             voters_outgoing: BTreeSet::new(),
             learners_next: BTreeSet::new(),
-            retired: BTreeSet::new(),
+            highest_id: RaftId(0),
         };
         self.memberships.back().map_or(&NONE, |at| &at.membership)
     }

@@ -10,7 +10,8 @@ use raft::eraftpb::Message;
 use super::{CompactError, MessageError, RaftCore, SnapshotError, SnapshotOffer};
 use crate::firewall::Refusal;
 use crate::limits::SNAPSHOT_CONTEXT_BYTES_MAX;
-use crate::types::{Persist, PersistToken, RaftId, SnapshotChange, SnapshotMeta};
+use crate::membership::MembershipError;
+use crate::types::{MembershipAt, Persist, PersistToken, RaftId, SnapshotChange, SnapshotMeta};
 use crate::wire;
 
 impl RaftCore {
@@ -35,12 +36,11 @@ impl RaftCore {
             return Err(CompactError::NotApplied { index, applied });
         };
         // The configuration of that index, not of now: a follower goes on from there.
-        while self.memberships.get(1).is_some_and(|next| next.index <= index) {
-            self.memberships.pop_front();
-        }
-        let Some(membership) = self.memberships.front().cloned() else {
-            return Err(CompactError::NotApplied { index, applied });
+        let held = |at: &&MembershipAt| at.index <= index && at.membership.is_known();
+        let Some(membership) = self.memberships.iter().rev().find(held).cloned() else {
+            return Err(CompactError::MembershipUnknown(index));
         };
+        self.memberships.retain(|at| at.index >= membership.index);
         let snapshot = SnapshotMeta { index, term, membership, context };
         self.raw.mut_store().compact(snapshot.clone());
         self.write(Persist {
@@ -54,7 +54,7 @@ impl RaftCore {
     }
 
     /// A snapshot from the leader that passed the firewall.
-    pub(super) fn offered(&mut self, message: Message) -> Result<(), MessageError> {
+    pub(super) fn offered(&mut self, mut message: Message) -> Result<(), MessageError> {
         let (index, term) = (message.snapshot.metadata.index, message.snapshot.metadata.term);
         let log = &self.raw.raft.raft_log;
         if index < log.committed || log.match_term(index, term) {
@@ -70,6 +70,13 @@ impl RaftCore {
         let Ok((at, context)) = wire::decode_snapshot_data(&message.snapshot.data) else {
             return Ok(());
         };
+        let (known, offered) = (self.membership().highest_id, at.membership.highest_id);
+        if offered < known {
+            // Later than what is committed here, and forgetful of a node that was added before.
+            return Err(self.refuse(Refusal::SnapshotMembership(MembershipError::HighestId(known))));
+        }
+        // Raft takes only a snapshot that names this node; one made before it was added does not.
+        message.snapshot.metadata.conf_state = at.membership.to_raft_on(self.config.id);
         self.out.snapshot_offer =
             Some(SnapshotOffer { from: RaftId(message.from), index, term, membership: at.membership, context });
         self.offer = Some(message);

@@ -46,6 +46,8 @@ pub struct Status {
 pub struct PeerProgress {
     /// It holds the log up to here.
     pub matched: u64,
+    /// It was heard within an election timeout.
+    pub heard_lately: bool,
     /// It needs entries that were cut and must pull blocks.
     pub needs_snapshot: bool,
     /// Ticks since it was heard; `None` if never.
@@ -59,18 +61,59 @@ impl RaftCore {
         self.raw.store().bytes()
     }
 
+    /// On a leader: how far another node of the configuration is.
+    #[must_use]
+    pub fn progress_of(&self, id: RaftId) -> Option<PeerProgress> {
+        let progress = self.raw.raft.prs().get(id.0);
+        let progress = progress.filter(|_| self.role() == Role::Leader && id != self.config.id)?;
+        Some(PeerProgress {
+            matched: progress.matched,
+            heard_lately: self.heard_lately(id),
+            needs_snapshot: progress.state == ProgressState::Snapshot,
+            silent_ticks: self.heard.get(&id).map(|tick| self.ticks.saturating_sub(*tick)),
+        })
+    }
+
+    /// Whether the node was heard within an election timeout; this one always is. A leader that loses its majority steps
+    /// down only one to two timeouts later.
+    pub(super) fn heard_lately(&self, id: RaftId) -> bool {
+        let recent = self.ticks.saturating_sub(self.config.election_tick as u64);
+        id == self.config.id || self.heard.get(&id).is_some_and(|tick| *tick >= recent)
+    }
+
+    /// The log's last index.
+    #[must_use]
+    pub fn last_index(&self) -> u64 {
+        self.raw.raft.raft_log.last_index()
+    }
+
+    /// Committed up to here, as far as this node knows.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.raw.raft.raft_log.committed
+    }
+
+    /// Whether this node waits to be taken into the group: the configuration it knows, if any, does not name it.
+    #[must_use]
+    pub fn is_joining(&self) -> bool {
+        !self.membership().contains(self.config.id)
+    }
+
+    /// Whether a change of the configuration is unfinished as far as this node knows: proposed and not applied by the
+    /// leader, or joint. A leader takes no other meanwhile.
+    #[must_use]
+    pub fn change_unfinished(&self) -> bool {
+        self.membership().is_joint() || (self.role() == Role::Leader && self.raw.raft.has_pending_conf())
+    }
+
     /// The node's state now.
     #[must_use]
     pub fn status(&self) -> Status {
         let raft = &self.raw.raft;
         let mut peers = BTreeMap::new();
         if self.role() == Role::Leader {
-            for (id, progress) in raft.prs().iter().filter(|(id, _)| **id != self.config.id.0) {
-                let id = RaftId(*id);
-                let silent_ticks = self.heard.get(&id).map(|tick| self.ticks.saturating_sub(*tick));
-                let needs_snapshot = progress.state == ProgressState::Snapshot;
-                peers.insert(id, PeerProgress { matched: progress.matched, needs_snapshot, silent_ticks });
-            }
+            let ids = raft.prs().iter().map(|(id, _)| RaftId(*id)).filter(|id| *id != self.config.id);
+            peers.extend(ids.filter_map(|id| Some((id, self.progress_of(id)?))));
         }
         Status {
             id: self.config.id,

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use raft::eraftpb::{
-    ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata,
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry, EntryType, Message, MessageType,
+    Snapshot, SnapshotMetadata,
 };
 
 use crate::core::{CoreConfig, MessageError, RaftCore, Role};
@@ -183,8 +184,12 @@ fn a_snapshot_with_an_impossible_configuration_is_refused() {
     let none = Membership::new([], [RaftId(2)]);
     let refusal = group.refused(2, 1, &forged_snapshot(100, &none));
     assert_eq!(refusal, Refusal::SnapshotMembership(MembershipError::NoVoter));
-    let without = Membership::new([RaftId(1)], []);
-    assert!(matches!(group.refused(2, 1, &forged_snapshot(100, &without)), Refusal::SnapshotMembership(_)));
+    let without = Membership { highest_id: RaftId(4), ..Membership::new([RaftId(1)], []) };
+    let refusal = group.refused(2, 1, &forged_snapshot(100, &without));
+    assert_eq!(refusal, Refusal::SnapshotMembership(MembershipError::Retired(RaftId(2))));
+    let forgetful = Membership::new([1, 2, 3].map(RaftId), []);
+    let refusal = group.refused(2, 1, &forged_snapshot(100, &forgetful));
+    assert_eq!(refusal, Refusal::SnapshotMembership(MembershipError::HighestId(RaftId(4))));
 }
 
 #[test]
@@ -364,8 +369,13 @@ fn plausible() -> impl Strategy<Value = Message> {
                     term,
                     data: if change {
                         let node_id = offset;
-                        let changes = vec![ConfChangeSingle { node_id, change_type: ConfChangeType::RemoveNode }];
-                        ConfChangeV2 { changes, ..ConfChangeV2::default() }.encode().unwrap().into()
+                        let kinds =
+                            [ConfChangeType::RemoveNode, ConfChangeType::AddLearnerNode, ConfChangeType::AddNode];
+                        let changes = vec![ConfChangeSingle { node_id, change_type: kinds[size] }];
+                        let membership = Membership::new([1, 2, 3].map(RaftId), [RaftId(4)]);
+                        let context = wire::encode_change_context(&MembershipAt { index: 0, membership }, b"");
+                        let transition = [ConfChangeTransition::Explicit, ConfChangeTransition::Auto][size / 2];
+                        ConfChangeV2 { transition, changes, context }.encode().unwrap().into()
                     } else {
                         vec![2; size * 8].into()
                     },

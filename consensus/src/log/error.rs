@@ -45,6 +45,9 @@ pub enum LogError {
         /// Whose it should be.
         wanted: String,
     },
+    /// A log that is to begin at a snapshot finds something there.
+    #[error("the folder `{}` is not empty; a new log needs a folder of its own", .0.display())]
+    NotEmpty(PathBuf),
     /// Something to be written is above its limit.
     #[error("a record of {0} bytes is above the log's limit")]
     TooLarge(usize),
@@ -71,6 +74,7 @@ impl LogError {
             Self::Damaged { .. } => "log-damaged",
             Self::MissingSegment(_) => "log-missing-segment",
             Self::WrongIdentity { .. } => "log-wrong-identity",
+            Self::NotEmpty(_) => "log-not-empty",
             Self::TooLarge(_) => "log-too-large",
             Self::Gap { .. } => "log-gap",
             Self::Stopped => "log-stopped",

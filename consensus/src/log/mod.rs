@@ -62,10 +62,13 @@ pub struct Recovered {
 
 impl Recovered {
     /// Whether the log was empty: a first start, or a disk that was lost. A node that has been running before must not go
-    /// on under its id then.
+    /// on under its id then. What a core asks to write first is never empty, also on a node that joins.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
-        self.snapshot.is_none() && self.memberships.is_empty() && self.entries.is_empty()
+        self.snapshot.is_none()
+            && self.memberships.is_empty()
+            && self.entries.is_empty()
+            && self.hard_state == HardState::default()
     }
 }
 
@@ -135,6 +138,23 @@ impl<V: Vfs> Log<V> {
     /// When another process has it, it belongs to another node, or it is damaged.
     pub fn open(vfs: V, dir: &Path, identity: Identity, options: LogOptions) -> Result<(Self, Recovered), LogError> {
         recovery::open(vfs, dir, identity, options)
+    }
+
+    /// Makes a log in `dir` that begins at `snapshot`, durably: the start after a recovery, where nothing before it counts.
+    /// What comes back is what [`open`](Self::open) would give from then on. When a crash comes before it returns, it
+    /// can be called again.
+    ///
+    /// # Errors
+    /// [`LogError::NotEmpty`] when `dir` holds a log that a core has written to, or anything else; else as
+    /// [`open`](Self::open) and [`append`](Self::append).
+    pub fn create_at(
+        vfs: V,
+        dir: &Path,
+        identity: Identity,
+        options: LogOptions,
+        snapshot: SnapshotMeta,
+    ) -> Result<(Self, Recovered), LogError> {
+        recovery::create_at(vfs, dir, identity, options, snapshot)
     }
 
     /// Writes all of `batch`, in order, in one write and one sync. After `Ok` it is durable: call

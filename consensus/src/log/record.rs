@@ -21,7 +21,7 @@ use crate::types::{Entry, EntryKind, HardState, MembershipAt, RaftId, SnapshotMe
 use super::Identity;
 
 const MAGIC: [u8; 4] = *b"GLR1";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const END: u8 = 0xED;
 pub(super) const HEADER_BYTES: usize = 72;
 const TRAILER_BYTES: usize = 17;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::record::{self, Chain, Header, Record, SnapshotRecord};
 use super::{Identity, Log, LogError, LogOptions, Recovered, Segment, State, TornTail, segment_name, tail};
-use crate::types::{Entry, HardState, MembershipAt, SnapshotMeta};
+use crate::types::{Entry, HardState, MembershipAt, Persist, PersistToken, SnapshotChange, SnapshotMeta};
 use crate::vfs::{Vfs, VfsFile};
 
 /// What the records read so far amount to.
@@ -120,6 +120,35 @@ pub(super) fn open<V: Vfs>(
         torn,
     };
     Ok((log, recovered))
+}
+
+pub(super) fn create_at<V: Vfs>(
+    vfs: V,
+    dir: &Path,
+    identity: Identity,
+    options: LogOptions,
+    snapshot: SnapshotMeta,
+) -> Result<(Log<V>, Recovered), LogError> {
+    let failed = |action| move |source| LogError::Io { action, path: dir.to_owned(), source };
+    vfs.create_dir(dir).map_err(failed("create"))?;
+    // A crash during an earlier call may have left the first segment's begin.
+    let ours = |name: &String| *name == "lock" || *name == segment_name(1);
+    if !vfs.list(dir).map_err(failed("list"))?.iter().all(ours) {
+        return Err(LogError::NotEmpty(dir.to_owned()));
+    }
+    let (mut log, recovered) = open(vfs, dir, identity, options)?;
+    if !recovered.is_fresh() {
+        return Err(LogError::NotEmpty(dir.to_owned()));
+    }
+    let hard_state = HardState { term: snapshot.term, vote: None, commit: snapshot.index };
+    log.append(&[Persist {
+        token: PersistToken(0),
+        snapshot: Some(SnapshotChange::Restored(snapshot.clone())),
+        entries: Vec::new(),
+        membership: None,
+        hard_state: Some(hard_state),
+    }])?;
+    Ok((log, Recovered { hard_state, snapshot: Some(snapshot), ..Recovered::default() }))
 }
 
 fn segment_numbers(names: &[String]) -> Result<Vec<u64>, LogError> {

@@ -7,79 +7,15 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use galen_consensus::vfs::Crash;
 use galen_consensus::{
-    CoreConfig, Effects, Identity, Log, LogOptions, Membership, MembershipChange, MessageError, Outgoing, Persist,
-    ProposeError, RaftCore, RaftId, Role, SnapshotChange, Status,
+    ConfigError, CoreConfig, Effects, Identity, Log, LogOptions, Membership, MembershipChange, MessageError, Outgoing,
+    Persist, ProposeError, RaftCore, RaftId, Role, SnapshotChange, Status, TransferEnd,
 };
 
 use super::Random;
+use super::churn::Churn;
 use super::disk::Disk;
 use super::oracle::{History, Mirror, fingerprint, logs_match};
-
-/// A defect put in on purpose: the oracle must find it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mutant {
-    None,
-    /// The disk says "synced" and did not.
-    NoSync,
-    /// Writes count as durable before they are made.
-    SendBeforePersist,
-}
-
-#[derive(Clone, Copy)]
-pub(crate) struct World {
-    pub(crate) voters: u64,
-    pub(crate) learners: u64,
-    /// Per mille of messages lost and doubled.
-    pub(crate) loss: u64,
-    pub(crate) double: u64,
-    /// Steps that a message or a write may take at most.
-    pub(crate) delay: u64,
-    pub(crate) write_delay: u64,
-    /// Per mille of steps at which a node crashes, or the network splits.
-    pub(crate) crash: u64,
-    pub(crate) split: u64,
-    /// Entries after which a node cuts its log; 0 never.
-    pub(crate) compact: u64,
-    /// Per mille of steps at which a voter and a learner change places.
-    pub(crate) change: u64,
-    pub(crate) mutant: Mutant,
-}
-
-impl World {
-    pub(crate) fn calm(voters: u64) -> Self {
-        Self {
-            voters,
-            learners: 0,
-            loss: 0,
-            double: 0,
-            delay: 0,
-            write_delay: 0,
-            crash: 0,
-            split: 0,
-            compact: 0,
-            change: 0,
-            mutant: Mutant::None,
-        }
-    }
-
-    /// Rates by the seed: some runs have much of one fault and nothing of another.
-    pub(crate) fn swarm(seed: u64, mutant: Mutant) -> Self {
-        let mut random = Random(seed ^ 0x5EED);
-        Self {
-            voters: [1, 3, 3, 5, 4][random.below(5) as usize],
-            learners: random.below(2),
-            loss: [0, 20, 100, 300][random.below(4) as usize],
-            double: [0, 50, 300][random.below(3) as usize],
-            delay: [0, 2, 6][random.below(3) as usize],
-            write_delay: [0, 2, 6][random.below(3) as usize],
-            crash: [0, 2, 10, 30][random.below(4) as usize],
-            split: [0, 3, 15][random.below(3) as usize],
-            compact: [0, 8, 40][random.below(3) as usize],
-            change: [0, 0, 20][random.below(3) as usize],
-            mutant,
-        }
-    }
-}
+use super::world::{Mutant, Seen, World};
 
 pub(crate) struct Node {
     pub(crate) id: RaftId,
@@ -90,52 +26,30 @@ pub(crate) struct Node {
     pub(crate) mirror: Mirror,
     /// Applied entries from index 1.
     pub(crate) ledger: Vec<(u64, blake3::Hash)>,
-    ledger_durable: usize,
-    restart_at: u64,
+    pub(crate) ledger_durable: usize,
+    pub(crate) restart_at: u64,
     starts: u64,
     offer: Option<u64>,
     first_segment: u64,
     pub(crate) role: Role,
-}
-
-/// What a run went through: a run without faults proves little.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Seen {
-    pub(crate) commits: u64,
-    pub(crate) crashes: u64,
-    pub(crate) torn: u64,
-    pub(crate) elections: u64,
-    pub(crate) restored: u64,
-    pub(crate) overwritten: u64,
-    pub(crate) removed_segments: u64,
-    pub(crate) changes: u64,
-}
-
-impl std::ops::AddAssign for Seen {
-    fn add_assign(&mut self, other: Self) {
-        self.commits += other.commits;
-        self.crashes += other.crashes;
-        self.torn += other.torn;
-        self.elections += other.elections;
-        self.restored += other.restored;
-        self.overwritten += other.overwritten;
-        self.removed_segments += other.removed_segments;
-        self.changes += other.changes;
-    }
+    /// Belongs to the group from its start.
+    founder: bool,
+    /// Never starts again.
+    pub(crate) dead: bool,
 }
 
 pub(crate) struct Cluster {
     pub(crate) seen: Seen,
     pub(crate) world: World,
-    seed: u64,
+    pub(crate) seed: u64,
     pub(crate) nodes: Vec<Node>,
-    random: Random,
+    pub(crate) random: Random,
     pub(crate) now: u64,
     sequence: u64,
     network: BTreeMap<(u64, u64), (RaftId, RaftId, Bytes)>,
     /// Nodes on the far side of a split, and until when.
     pub(crate) far: BTreeSet<RaftId>,
-    split_until: u64,
+    pub(crate) split_until: u64,
     pub(crate) history: History,
     pub(crate) trace: blake3::Hasher,
     proposals: u64,
@@ -145,11 +59,15 @@ pub(crate) struct Cluster {
     pub(crate) reads: Vec<(RaftId, u64, Vec<u8>)>,
     /// What no node accepts from another.
     pub(crate) unacceptable: Option<Bytes>,
+    /// The group that is wanted, for a membership driver; none in runs with a fixed group.
+    pub(crate) churn: Option<Churn>,
+    /// Ended handovers of leadership, by the node that began them.
+    pub(crate) transfers: Vec<(RaftId, TransferEnd)>,
 }
 
-type Outcome = Result<(), String>;
+pub(crate) type Outcome = Result<(), String>;
 
-const GROUP: [u8; 32] = [7; 32];
+pub(crate) const GROUP: [u8; 32] = [7; 32];
 
 impl Cluster {
     pub(crate) fn new(world: World, seed: u64) -> Self {
@@ -170,28 +88,53 @@ impl Cluster {
             pulls: true,
             reads: Vec::new(),
             unacceptable: None,
+            churn: None,
+            transfers: Vec::new(),
         };
-        for id in 1..=world.voters + world.learners {
-            cluster.nodes.push(Node {
-                id: RaftId(id),
-                disk: Disk { lies: world.mutant == Mutant::NoSync, ..Disk::default() },
-                core: None,
-                log: None,
-                writes: VecDeque::new(),
-                mirror: Mirror::default(),
-                ledger: Vec::new(),
-                ledger_durable: 0,
-                restart_at: 0,
-                starts: 0,
-                offer: None,
-                first_segment: 1,
-                role: Role::Follower,
-            });
+        for _ in 0..world.voters + world.learners {
+            cluster.push_node(true);
+        }
+        cluster.history.memberships.insert(0, cluster.membership());
+        if world.churn > 0 {
+            cluster.churn = Some(Churn::new(&cluster.membership()));
         }
         for position in 0..cluster.nodes.len() {
             cluster.start(position).unwrap();
         }
         cluster
+    }
+
+    fn push_node(&mut self, founder: bool) -> RaftId {
+        let id = RaftId(self.nodes.len() as u64 + 1);
+        self.nodes.push(Node {
+            id,
+            disk: Disk { lies: self.world.mutant == Mutant::NoSync, ..Disk::default() },
+            core: None,
+            log: None,
+            writes: VecDeque::new(),
+            mirror: Mirror::default(),
+            ledger: Vec::new(),
+            ledger_durable: 0,
+            restart_at: 0,
+            starts: 0,
+            offer: None,
+            first_segment: 1,
+            role: Role::Follower,
+            founder,
+            dead: false,
+        });
+        id
+    }
+
+    /// Starts a node that the group does not name yet, with the ledger of `blocks` entries that it pulled.
+    pub(crate) fn join_node(&mut self, blocks: usize) -> RaftId {
+        let longest = self.nodes.iter().map(|node| &node.ledger).max_by_key(|ledger| ledger.len()).unwrap();
+        let ledger = longest[..blocks.min(longest.len())].to_vec();
+        let id = self.push_node(false);
+        let node = self.nodes.last_mut().unwrap();
+        (node.ledger_durable, node.ledger) = (ledger.len(), ledger);
+        self.start(id.0 as usize - 1).unwrap();
+        id
     }
 
     pub(crate) fn membership(&self) -> Membership {
@@ -217,6 +160,11 @@ impl Cluster {
     pub(crate) fn start(&mut self, position: usize) -> Outcome {
         let membership = self.membership();
         let node = &mut self.nodes[position];
+        if self.world.mutant == Mutant::Wiped && node.starts > 0 && node.founder {
+            node.disk = Disk::default();
+            node.mirror = Mirror::default();
+            node.first_segment = 1;
+        }
         let identity = Identity { cluster: GROUP, node: node.id };
         let options = LogOptions { segment_bytes: 2048 };
         let opened = Log::open(node.disk.clone(), Path::new("log"), identity, options);
@@ -230,13 +178,24 @@ impl Cluster {
             entries: recovered.entries.iter().map(|e| (e.index, (e.term, blake3::hash(&e.data)))).collect(),
         };
         node.starts += 1;
-        let mut config = CoreConfig::new(node.id, membership, self.seed ^ node.id.0 ^ (node.starts << 32));
+        let seed = self.seed ^ node.id.0 ^ (node.starts << 32);
+        let mut config =
+            if node.founder { CoreConfig::new(node.id, membership, seed) } else { CoreConfig::joining(node.id, seed) };
         config.append_bytes_max = 4096;
         config.appends_in_flight_max = 8;
         let core = RaftCore::new(config, recovered, node.ledger.len() as u64);
+        if let Err(ConfigError::Retired(_)) = &core
+            && self.churn.as_ref().is_some_and(|churn| !churn.wants(node.id))
+        {
+            node.dead = true;
+            return Ok(());
+        }
         node.core = Some(core.map_err(|error| format!("node {}: {error}", node.id))?);
         node.log = Some(log);
         node.role = Role::Follower;
+        if self.churn.is_some() {
+            self.tell(position);
+        }
         self.drain(position)
     }
 
@@ -307,6 +266,9 @@ impl Cluster {
     fn faults(&mut self) -> Outcome {
         for position in 0..self.nodes.len() {
             let down = self.nodes[position].core.is_none();
+            if self.nodes[position].dead {
+                continue;
+            }
             if down && self.nodes[position].restart_at <= self.now {
                 self.start(position)?;
             } else if !down && self.random.chance(self.world.crash) {
@@ -325,6 +287,7 @@ impl Cluster {
         if self.random.chance(300) {
             self.propose_somewhere()?;
         }
+        self.churn()?;
         if self.random.chance(self.world.change) {
             self.change_places();
         }
@@ -391,6 +354,7 @@ impl Cluster {
                 self.history.lead(change.term, from.0)?;
             }
         }
+        self.transfers.extend(effects.transfer.map(|end| (from, end)));
         let due = self.now + self.random.below(self.world.write_delay + 1);
         let last = effects.persist.last().map(|persist| persist.token);
         for persist in effects.persist {
@@ -422,16 +386,17 @@ impl Cluster {
 
     /// The strongest cheap check: what is handed out as committed is on a majority's disks at that moment.
     fn durable_on_quorum(&self, index: u64, term: u64) -> Outcome {
-        if self.seen.changes > 0 {
-            // Which voters count is not known from outside then; the other invariants still hold.
-            return Ok(());
-        }
-        let voters = self.nodes.iter().filter(|node| node.id.0 <= self.world.voters);
-        let holders = voters.filter(|node| node.mirror.holds(index, term)).count() as u64;
-        if holders * 2 > self.world.voters {
+        let holds = |id: &&RaftId| self.nodes[id.0 as usize - 1].mirror.holds(index, term);
+        let majority = |voters: &BTreeSet<RaftId>| voters.iter().filter(holds).count() * 2 > voters.len();
+        let quorum = |membership: &Membership| {
+            majority(&membership.voters) && (!membership.is_joint() || majority(&membership.voters_outgoing))
+        };
+        // A change counts once its leader has applied it: what was committed together with it came before.
+        let in_force = self.history.memberships.range(..=index).rev().take(2);
+        if in_force.clone().any(|(_, membership)| quorum(membership)) {
             Ok(())
         } else {
-            Err(format!("entry {index} was handed out and is durable on {holders} of {}", self.world.voters))
+            Err(format!("entry {index} was handed out and is not durable on a quorum of {in_force:?}"))
         }
     }
 
@@ -451,6 +416,7 @@ impl Cluster {
         for persist in &batch {
             if matches!(persist.snapshot, Some(SnapshotChange::Restored(_))) {
                 self.seen.restored += 1;
+                self.seen.joined_by_snapshot += u64::from(core.is_joining());
             }
             if persist.entries.first().is_some_and(|entry| node.mirror.entries.contains_key(&entry.index)) {
                 self.seen.overwritten += 1;

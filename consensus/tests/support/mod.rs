@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests assert by panicking")]
 #![allow(clippy::cast_possible_truncation, reason = "the numbers of a test are small")]
 
+pub(crate) mod churn;
 pub(crate) mod cluster;
 pub(crate) mod disk;
 pub(crate) mod oracle;
+pub(crate) mod world;
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 #[derive(Clone)]

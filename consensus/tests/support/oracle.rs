@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use galen_consensus::{Committed, HardState, Payload, Persist, Recovered, SnapshotChange};
+use galen_consensus::{Committed, HardState, Membership, Payload, Persist, Recovered, SnapshotChange};
 
 /// What a node was told is durable: the disk's own image must never hold less.
 #[derive(Clone, Default)]
@@ -85,6 +85,8 @@ pub(crate) struct History {
     pub(crate) committed: BTreeMap<u64, (u64, blake3::Hash)>,
     /// Term to leader.
     pub(crate) leaders: BTreeMap<u64, u64>,
+    /// Configurations by the index of the entry that made them.
+    pub(crate) memberships: BTreeMap<u64, Membership>,
 }
 
 pub(crate) fn fingerprint(committed: &Committed) -> (u64, blake3::Hash) {
@@ -100,6 +102,9 @@ impl History {
     /// Committed never changes. Gives whether the entry is new.
     pub(crate) fn commit(&mut self, committed: &Committed) -> Result<bool, String> {
         let print = fingerprint(committed);
+        if let Payload::Membership { membership, changed: true, .. } = &committed.payload {
+            self.memberships.insert(membership.index, membership.membership.clone());
+        }
         match self.committed.insert(committed.index, print) {
             Some(before) if before != print => Err(format!("committed entry {} changed", committed.index)),
             Some(_) => Ok(false),
