@@ -30,7 +30,7 @@ fn main() {
     let ledger = Ledger::open(folder.path(), &options).unwrap();
     let state = (0..STATE_KEYS).map(|number| write(number, Some(0))).collect::<BTreeMap<_, _>>();
     let state = ledger.prepare_state(state.into_iter().collect()).unwrap();
-    ledger.initialise(&state, &VoterSet::new(0, Vec::new())).unwrap();
+    ledger.initialise(&state, &VoterSet::new(0, Hash::ZERO, Vec::new())).unwrap();
     let (mut prepare, mut commit) = (Duration::ZERO, Duration::ZERO);
     for height in 1..=blocks {
         let (writes, content, receipts, events) = content(height, transactions);
@@ -113,6 +113,9 @@ fn receipt(transaction: TransactionId) -> Receipt {
         dataset: Some("harlem/opt".parse().unwrap()),
         version: Some(1),
         subject: None,
+        member: None,
+        account: None,
+        node: None,
         action: None,
         purpose: None,
         reason: None,
@@ -125,6 +128,7 @@ fn receipt(transaction: TransactionId) -> Receipt {
 fn header(ledger: &Ledger, state_root: Hash) -> BlockHeader {
     let tip = ledger.tip().unwrap();
     let nothing = merkle::root(std::iter::empty());
+    let voter_set = ledger.view().unwrap().voter_set(0).unwrap().unwrap().hash();
     BlockHeader {
         genesis: ledger.genesis_hash(),
         chain: ledger.chain().clone(),
@@ -132,7 +136,8 @@ fn header(ledger: &Ledger, state_root: Hash) -> BlockHeader {
         parent: tip.hash,
         time: Timestamp(tip.height + 1),
         epoch: 0,
-        voter_set: Hash::ZERO,
+        voter_set,
+        next_voter_set: voter_set,
         rules_version: 1,
         proposer: "node-1.harlem".parse().unwrap(),
         raft_term: 1,

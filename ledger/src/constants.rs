@@ -7,9 +7,10 @@ pub const FORMAT_VERSION: u32 = 1;
 /// rewrites, and what one proof carries, however an attacker grinds keys.
 pub const BUCKET_KEYS_MAX: usize = 64;
 
-/// Bytes of memory for blocks read from disk, per ledger. The hot state of a consortium (accounts, live transaction ids,
-/// grants) is a few tens of MiB.
-pub const BLOCK_CACHE_BYTES: usize = 64 << 20;
+/// Bytes of memory for blocks read from disk, per ledger: at most this, and only as the chain grows to need it. Publishing
+/// writes all over the state tree, so nearly all of it is hot. With 64 MiB a ledger of 390 MiB (280,000 transactions) was
+/// decompressed over and over: a testnet of one voter fell from 4,500 to 1,050 transactions a second on two cores.
+pub const BLOCK_CACHE_BYTES: usize = 512 << 20;
 
 /// Bytes of memory for rows not yet flushed, over all column families of a ledger. More memory means fewer, larger
 /// flushes; this much is about 100 full blocks.
@@ -48,6 +49,47 @@ pub(crate) const STORED_VALUE_BYTES_MAX: usize = 16 << 20;
 
 /// Most rows one scan gives; callers page on.
 pub const SCAN_ROWS_MAX: usize = 10_000;
+
+/// Bytes of a part of a snapshot: a part ends before the row that would make it longer, unless that is its first. Small
+/// enough to be one message beside others, large enough that its round trip does not count.
+pub const SNAPSHOT_PART_BYTES: usize = 1 << 20;
+
+/// Most bytes of a part of a snapshot: a single row may be longer than [`SNAPSHOT_PART_BYTES`], but never longer than a
+/// block that wrote it.
+pub const SNAPSHOT_PART_BYTES_MAX: usize = galen_types::block::BLOCK_BYTES_MAX + (1 << 20);
+
+/// Most bytes of the proof that a snapshot's header rests on: every epoch from the genesis on, 0.9 kB each with 4 voters,
+/// 9 kB with 48. It stays below what one value can be encoded to (32 MiB). The chain paces the changes that one member can
+/// make alone; a proof that is longer all the same is refused before anything is fetched, and the node catches up block by
+/// block.
+pub const SNAPSHOT_PROOF_BYTES_MAX: usize = 24 << 20;
+
+/// Most parts of a snapshot: 64 GiB of state, far above the 50 million keys that the state tree is made for. Bounds the
+/// manifest to 3 MiB.
+pub const SNAPSHOT_PARTS_MAX: usize = 1 << 16;
+
+/// Most bytes of an encoded manifest.
+pub const SNAPSHOT_MANIFEST_BYTES_MAX: usize = 64 * SNAPSHOT_PARTS_MAX;
+
+/// Bytes of memory for blocks read from disk while a snapshot is served: each part is read once.
+pub(crate) const SNAPSHOT_CACHE_BYTES: usize = 4 << 20;
+
+/// Files into which the entries of a state tree are sorted while it is built anew, one per first byte of the key's hash.
+/// At 50 million keys each is 12 MiB.
+pub(crate) const PARTITIONS: usize = 256;
+
+/// Bytes buffered per partition: together 16 MiB.
+pub(crate) const PARTITION_BUFFER_BYTES: usize = 64 << 10;
+
+/// Entries of the state tree that are sorted and written at a time while it is built anew: 16 MiB, however an attacker
+/// grinds keys into one partition.
+pub(crate) const BUILD_ENTRIES_MAX: usize = 1 << 18;
+
+/// Bytes of state rows in one batch while a ledger is built anew.
+pub(crate) const BUILD_BATCH_BYTES: usize = 4 << 20;
+
+/// Most headers that are filled in by one batch.
+pub const FILL_HEADERS_MAX: usize = 4_096;
 
 /// Findings kept in a verification report; further ones are counted only.
 pub const FINDINGS_MAX: usize = 1_000;

@@ -116,7 +116,7 @@ pub enum LedgerError {
     Root {
         /// The block's height.
         height: u64,
-        /// `state_root` or `history_root`.
+        /// `state_root`, `history_root`, `voter_set` or `next_voter_set`.
         root: &'static str,
         /// Computed here.
         expected: Hash,
@@ -138,11 +138,11 @@ pub enum LedgerError {
     #[error("the prepared state belongs to an earlier height: prepare it again")]
     StalePreparedState,
     /// The voter set after this block's epoch has a fixed number.
-    #[error("the next voter set has epoch {given}; expected {expected}")]
+    #[error("the voters are of epoch {given}; expected {expected}")]
     VoterSetEpoch {
-        /// Header's epoch plus one.
+        /// The epoch that follows from the parent.
         expected: u64,
-        /// The set's.
+        /// The set's or header's.
         given: u64,
     },
     /// A signature or certificate for a height that is not held.

@@ -8,7 +8,7 @@ use galen_types::{BlockHeader, Hash, Slug};
 
 use crate::constants::{BLOCK_CACHE_BYTES, FORMAT_VERSION, WRITE_BUFFER_BYTES};
 use crate::error::LedgerError;
-use crate::meta::{self, DurableMark, GenesisRoot, HistoryPeaks, Progress, Settings};
+use crate::meta::{self, DurableMark, GenesisRoot, HistoryPeaks, HistorySpan, OrderingStarted, Progress, Settings};
 use crate::store::column::{Certificates, Column as _, Headers, Meta, OwnSignatures, StateLeaves};
 use crate::store::{Durability, Span, Store, damaged};
 use crate::tree::levels::Levels;
@@ -76,6 +76,8 @@ pub struct Ledger {
     pub(crate) settings: Settings,
     pub(crate) head: Mutex<Head>,
     pub(crate) tree: RwLock<Levels>,
+    /// Held while history is filled in or pruned.
+    pub(crate) span: Mutex<HistorySpan>,
     /// Held while a header signature is recorded; the last one's height, 0 before the first.
     pub(crate) last_signed: Mutex<u64>,
     pub(crate) certified: AtomicU64,
@@ -92,9 +94,11 @@ impl Ledger {
         if !(1..=24).contains(&options.state_bucket_bits) {
             return Err(LedgerError::BucketBits(options.state_bucket_bits));
         }
+        crate::install::settle(path)?;
         std::fs::create_dir_all(path)
             .map_err(|error| LedgerError::Read(format!("`{}` cannot be created: {error}", path.display())))?;
         let store = Store::open(path, options.block_cache_bytes, options.write_buffer_bytes)?;
+        crate::install::remove_leftovers(path)?;
         let given = Settings::of(options);
         let stored = meta::get::<Settings>(&store.reader())?;
         match stored {
@@ -108,6 +112,27 @@ impl Ledger {
             }
         }
         Self::load(store, given)
+    }
+
+    /// Opens the ledger that a folder holds, with the settings that it was made with.
+    ///
+    /// # Errors
+    /// [`LedgerError::Absent`] when it holds none; else as [`Ledger::open`].
+    pub fn open_existing(path: &Path) -> Result<Self, LedgerError> {
+        crate::install::settle(path)?;
+        let ledger = Self::open_existing_in_place(path)?;
+        crate::install::remove_leftovers(path)?;
+        Ok(ledger)
+    }
+
+    /// [`Ledger::open_existing`] of a folder whose siblings are not looked at.
+    pub(crate) fn open_existing_in_place(path: &Path) -> Result<Self, LedgerError> {
+        if !path.join("CURRENT").is_file() {
+            return Err(LedgerError::Absent { path: path.to_owned() });
+        }
+        let store = Store::open(path, BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES)?;
+        let settings = stored_settings(&store)?;
+        Self::load(store, settings)
     }
 
     /// Opens what is in a folder for reading only, for offline work: the node should be stopped.
@@ -140,7 +165,8 @@ impl Ledger {
         if history.range.length() != progress.height {
             return Err(missing(progress.height, "the history covers another number of blocks"));
         }
-        check_links(&reader, &tip, durable)?;
+        let span = meta::get::<HistorySpan>(&reader)?.unwrap_or_default();
+        check_links(&reader, &tip, durable.max(span.headers_from))?;
         let mut tree = Levels::new(settings.state_bucket_bits);
         let leaves = reader.sweep::<StateLeaves>(Span::default())?.collect::<Result<Vec<_>, _>>()?;
         if let Some((bucket, _)) = leaves.last().filter(|(bucket, _)| bucket >> settings.state_bucket_bits != 0) {
@@ -157,7 +183,8 @@ impl Ledger {
                 problem: String::from("the state tree is not the one that the header names"),
             });
         }
-        let certified = last_height::<Certificates>(&reader)?;
+        // A snapshot was certified before it was installed, by a certificate that may stand at a later height.
+        let certified = last_height::<Certificates>(&reader)?.max(span.base_height);
         drop(reader);
         // What opening read back from the write-ahead log is now in table files, which RocksDB syncs.
         let durable = AtomicU64::new(tip.height);
@@ -168,6 +195,7 @@ impl Ledger {
             settings,
             head: Mutex::new(head),
             tree: RwLock::new(tree),
+            span: Mutex::new(span),
             last_signed: Mutex::new(last_signed),
             certified: AtomicU64::new(certified),
             durable,
@@ -244,6 +272,25 @@ impl Ledger {
         self.durable.load(Ordering::Acquire)
     }
 
+    /// The number under which this node took part in ordering last, as [`Ledger::note_ordering_started`] noted it. When
+    /// the log of that number is gone, so is what was promised in it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn ordering_started(&self) -> Result<Option<u64>, LedgerError> {
+        Ok(meta::get::<OrderingStarted>(&self.store.reader())?.map(|row| row.raft_id))
+    }
+
+    /// Notes, synced, that this node is about to take part in ordering under a number.
+    ///
+    /// # Errors
+    /// A failed write is fatal.
+    pub fn note_ordering_started(&self, raft_id: u64) -> Result<(), LedgerError> {
+        let mut batch = self.store.batch(256);
+        meta::put(&mut batch, &OrderingStarted { raft_id })?;
+        batch.write(Durability::Disk)
+    }
+
     /// The chain as it is now; it does not change under its reader while blocks are committed.
     ///
     /// # Errors
@@ -270,6 +317,10 @@ impl Ledger {
 
     pub(crate) fn tree_mut(&self) -> Result<RwLockWriteGuard<'_, Levels>, LedgerError> {
         self.tree.write().map_err(|_| self.panicked())
+    }
+
+    pub(crate) fn span(&self) -> Result<MutexGuard<'_, HistorySpan>, LedgerError> {
+        self.span.lock().map_err(|_| self.panicked())
     }
 
     pub(crate) fn last_signed(&self) -> Result<MutexGuard<'_, u64>, LedgerError> {

@@ -17,14 +17,23 @@
 //! Block writes are not synced: the ordering log replays them. [`Ledger::record_own_signature`] and [`Ledger::sync`]
 //! are, and they make everything written before durable too.
 
+pub mod backup;
 mod certificates;
 mod commit;
 pub mod constants;
 mod error;
+mod folder;
+mod handover;
+mod history;
+pub mod install;
 mod ledger;
 mod meta;
 mod proof;
+mod prove;
+mod prune;
 mod signatures;
+pub mod snapshot;
+mod state_root;
 mod store;
 mod tree;
 pub mod verify;
@@ -33,7 +42,13 @@ mod view;
 
 pub use commit::{BlockCommit, PreparedState, StateWrite};
 pub use error::LedgerError;
+pub use handover::{hands_over, next_epoch};
+pub use history::{Absence, HistoryError};
 pub use ledger::{Applied, Ledger, LedgerOptions, Tip};
 pub use proof::{StateProof, StateProofError};
+pub use prove::{ProveError, ProvenState};
+pub use prune::Pruned;
+pub use snapshot::SnapshotError;
+pub use state_root::state_root_of;
 pub use store::bytes::Location;
 pub use view::{EventSpan, Row, View};

@@ -6,9 +6,10 @@ use galen_types::merkle::MountainRange;
 use galen_types::{Hash, Slug};
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::constants::{FORMAT_VERSION, STORED_VALUE_BYTES_MAX};
+use crate::constants::{FORMAT_VERSION, SNAPSHOT_PROOF_BYTES_MAX, STORED_VALUE_BYTES_MAX};
 use crate::error::LedgerError;
 use crate::ledger::LedgerOptions;
+use crate::snapshot::BaseProof;
 use crate::store::bytes::Value as _;
 use crate::store::column::Meta;
 use crate::store::{Batch, Reader, damaged};
@@ -17,6 +18,9 @@ use crate::store::{Batch, Reader, damaged};
 pub(crate) trait MetaRow: Encoding {
     /// Its key.
     const KEY: &'static str;
+
+    /// Most bytes of its value.
+    const BYTES_MAX: usize = STORED_VALUE_BYTES_MAX;
 }
 
 /// What may never change.
@@ -89,6 +93,45 @@ impl MetaRow for DurableMark {
     const KEY: &'static str = "durable_mark";
 }
 
+/// Which part of the chain is held; without the row, all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub(crate) struct HistorySpan {
+    /// The height of the snapshot that the ledger was installed from; 0 when it began with the genesis.
+    pub(crate) base_height: u64,
+    /// The lowest height whose header is held.
+    pub(crate) headers_from: u64,
+    /// The lowest height whose transactions and receipts are held.
+    pub(crate) bodies_from: u64,
+    /// Below this height transactions and receipts were deleted by pruning; 0 when none were.
+    pub(crate) pruned_below: u64,
+}
+
+impl Default for HistorySpan {
+    fn default() -> Self {
+        Self { base_height: 0, headers_from: 1, bodies_from: 1, pruned_below: 0 }
+    }
+}
+
+impl MetaRow for HistorySpan {
+    const KEY: &'static str = "history_span";
+}
+
+/// The number under which this node took part in ordering last: it promised things under it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub(crate) struct OrderingStarted {
+    pub(crate) raft_id: u64,
+}
+
+impl MetaRow for OrderingStarted {
+    const KEY: &'static str = "ordering_started";
+}
+
+impl MetaRow for BaseProof {
+    const KEY: &'static str = "base_proof";
+
+    const BYTES_MAX: usize = SNAPSHOT_PROOF_BYTES_MAX;
+}
+
 /// Bytes of the checksum.
 const CHECKSUM_BYTES: usize = 4;
 
@@ -106,7 +149,7 @@ pub(crate) fn read<R: MetaRow>(bytes: &[u8]) -> Result<R, LedgerError> {
     if checksum_of(key, value) != *checksum {
         return Err(damaged::<Meta>(key, "the checksum does not match"));
     }
-    R::decode(value, STORED_VALUE_BYTES_MAX).map_err(|error| damaged::<Meta>(key, &error.to_string()))
+    R::decode(value, R::BYTES_MAX).map_err(|error| damaged::<Meta>(key, &error.to_string()))
 }
 
 /// Adds a row to a batch.

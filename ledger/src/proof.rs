@@ -1,6 +1,9 @@
 //! Proofs that a key has a value in the state, or has none, under the state root of a header. Checking one needs no
 //! store.
 
+use std::sync::RwLockReadGuard;
+
+use galen_types::proof::KeyProof;
 use galen_types::{BlockHeader, Hash};
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -8,8 +11,9 @@ use crate::constants::BUCKET_KEYS_MAX;
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::store::bytes::BucketPath;
-use crate::store::column::{Column as _, StateBuckets};
+use crate::store::column::{Column as _, State, StateBuckets};
 use crate::tree::bucket::Node;
+use crate::tree::levels::Levels;
 use crate::tree::prepare::{NodeSource as _, decode};
 use crate::tree::{bit, bucket_of, inner_hash, key_hash, leaf_hash, value_hash};
 
@@ -92,11 +96,34 @@ impl Ledger {
     /// # Errors
     /// When the store cannot be read.
     pub fn prove_state(&self, key: &[u8]) -> Result<(StateProof, Option<BlockHeader>), LedgerError> {
+        let (tree, header) = self.tree_at_tip()?;
+        Ok((self.prove_in(&tree, key)?, header))
+    }
+
+    /// The same for several keys at one moment, with their values.
+    pub(crate) fn prove_each(&self, keys: &[Vec<u8>]) -> Result<(Vec<KeyProof>, Option<BlockHeader>), LedgerError> {
+        let (tree, header) = self.tree_at_tip()?;
+        // Commits wait for the tree, so values read now are of the same height.
+        let reader = self.store.reader();
+        let mut proofs = Vec::with_capacity(keys.len());
+        for key in keys {
+            let StateProof { entries, siblings } = self.prove_in(&tree, key)?;
+            let value = reader.get::<State>(key.as_slice())?;
+            proofs.push(KeyProof { key: key.clone(), value, entries, siblings });
+        }
+        Ok((proofs, header))
+    }
+
+    /// The tree, held, and the newest header, whose state it is.
+    fn tree_at_tip(&self) -> Result<(RwLockReadGuard<'_, Levels>, Option<BlockHeader>), LedgerError> {
         // The order of locks is that of a commit: head, then tree.
         let head = self.head()?;
         let tree = self.tree()?;
         let header = head.tip.header.clone();
-        drop(head);
+        Ok((tree, header))
+    }
+
+    fn prove_in(&self, tree: &Levels, key: &[u8]) -> Result<StateProof, LedgerError> {
         let wanted = key_hash(key);
         let bucket = bucket_of(&wanted, tree.bits());
         let mut siblings = tree.siblings(bucket);
@@ -110,7 +137,7 @@ impl Ledger {
             match node {
                 Node::Leaf(entries) => {
                     siblings.reverse();
-                    return Ok((StateProof { entries: pairs(&entries), siblings }, header));
+                    return Ok(StateProof { entries: pairs(&entries), siblings });
                 }
                 Node::Split([left, right]) => {
                     let place = usize::from(tree.bits()) + usize::from(path.depth);

@@ -47,6 +47,14 @@ impl Ledger {
         Ok(signature.clone())
     }
 
+    /// The highest height that this node signed; 0 when it signed none.
+    ///
+    /// # Errors
+    /// When a thread panicked while it signed.
+    pub fn last_signed_height(&self) -> Result<u64, LedgerError> {
+        Ok(*self.last_signed()?)
+    }
+
     /// Syncs: everything written before survives loss of power. Gives the durable height.
     ///
     /// # Errors

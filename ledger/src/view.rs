@@ -5,7 +5,9 @@ use galen_types::{Block, BlockHeader, Certificate, Hash, HeaderSignature, Receip
 
 use crate::constants::SCAN_ROWS_MAX;
 use crate::error::LedgerError;
-use crate::meta::{self, Progress};
+use crate::history::Absence;
+use crate::meta::{self, HistorySpan, Progress};
+use crate::snapshot::BaseProof;
 use crate::store::bytes::{HistoryPosition, Location};
 use crate::store::column::{
     Certificates, Column, Events, Evidence, Headers, History, OwnSignatures, Receipts, RowOf, Signatures, State,
@@ -58,7 +60,43 @@ impl<'ledger> View<'ledger> {
         }
     }
 
-    /// The header at a height.
+    /// The height of the snapshot that the ledger was installed from; 0 when it began with the genesis.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn base_height(&self) -> Result<u64, LedgerError> {
+        Ok(self.span()?.base_height)
+    }
+
+    /// The lowest height whose header is held; 1 when all are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn history_from(&self) -> Result<u64, LedgerError> {
+        Ok(self.span()?.headers_from)
+    }
+
+    /// The lowest height whose transactions, receipts and events are held; 1 when all are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn bodies_from(&self) -> Result<u64, LedgerError> {
+        Ok(self.span()?.bodies_from)
+    }
+
+    /// Why the block of a height up to the tip is not held here; `None` when it is. Ask after a reader gave nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn absence(&self, height: u64) -> Result<Option<Absence>, LedgerError> {
+        Ok(Absence::of(&self.span()?, height, self.height))
+    }
+
+    fn span(&self) -> Result<HistorySpan, LedgerError> {
+        Ok(meta::get::<HistorySpan>(&self.reader)?.unwrap_or_default())
+    }
+
+    /// The header at a height; `None` beyond the tip and below [`View::history_from`].
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -75,18 +113,21 @@ impl<'ledger> View<'ledger> {
         Ok(rows.into_iter().map(|(_, header)| header).collect())
     }
 
-    /// The block at a height.
+    /// The block at a height; `None` beyond the tip and below [`View::bodies_from`].
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn block(&self, height: u64) -> Result<Option<Block>, LedgerError> {
+        if height < self.span()?.bodies_from {
+            return Ok(None);
+        }
         let Some(header) = self.header(height)? else { return Ok(None) };
         let rows = self.reader.rows::<Transactions>(Span::prefix(&height.to_be_bytes()))?;
         let transactions = rows.map(|row| row.map(|(_, bytes)| bytes)).collect::<Result<_, _>>()?;
         Ok(Some(Block { header, transactions }))
     }
 
-    /// The receipts of the block at a height, in its order; empty where there is no block.
+    /// The receipts of the block at a height, in its order; empty where the block is not held.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -95,7 +136,8 @@ impl<'ledger> View<'ledger> {
         rows.map(|row| row.map(|(_, receipt)| receipt)).collect()
     }
 
-    /// Where a recorded transaction stands.
+    /// Where a recorded transaction stands; known also of pruned blocks, but not of those before a snapshot that were not
+    /// fetched yet.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -119,12 +161,16 @@ impl<'ledger> View<'ledger> {
         self.reader.get::<Receipts>(location)
     }
 
-    /// Where a recorded transaction stands, and its receipt.
+    /// Where a recorded transaction stands, and its receipt; `None` also when its block was pruned, see
+    /// [`View::location`] and [`View::absence`].
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn receipt(&self, transaction: &TransactionId) -> Result<Option<(Location, Receipt)>, LedgerError> {
         let Some(location) = self.location(transaction)? else { return Ok(None) };
+        if location.height < self.span()?.bodies_from {
+            return Ok(None);
+        }
         Ok(Some((location, self.reader.require::<Receipts>(&location)?)))
     }
 
@@ -184,6 +230,17 @@ impl<'ledger> View<'ledger> {
         Ok(self.take::<Certificates>(span, 1)?.pop().map(|(_, certificate)| certificate))
     }
 
+    /// The height of the newest stored certificate; 0 when there is none.
+    pub(crate) fn newest_certificate(&self) -> Result<u64, LedgerError> {
+        let newest = self.take::<Certificates>(Span::default().reversed(), 1)?.pop();
+        Ok(newest.map_or(0, |(height, _)| height))
+    }
+
+    /// A node of the mountain range over the headers' hashes.
+    pub(crate) fn history_node(&self, position: &HistoryPosition) -> Result<Option<Hash>, LedgerError> {
+        self.reader.get::<History>(position)
+    }
+
     /// This node's own signature at a height.
     ///
     /// # Errors
@@ -222,6 +279,14 @@ impl<'ledger> View<'ledger> {
     /// When the store cannot be read.
     pub fn voter_set(&self, epoch: u64) -> Result<Option<VoterSet>, LedgerError> {
         self.reader.get::<VoterSets>(&epoch)
+    }
+
+    /// What the ledger rests on where it was installed from a snapshot.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn base_proof(&self) -> Result<Option<BaseProof>, LedgerError> {
+        meta::get::<BaseProof>(&self.reader)
     }
 
     fn take<C: Column>(&self, span: Span, limit: usize) -> Result<Vec<RowOf<C>>, LedgerError> {

@@ -55,7 +55,8 @@ fn scans_page_forwards_and_backwards() {
     let inner = EventSpan { after: Some(&forward[0].0), before: Some(&forward[3].0), ..user };
     assert_eq!(view.event_scan(&inner, 100).unwrap(), forward[1..3]);
     assert_eq!(view.headers(2, 3).unwrap().iter().map(|header| header.height).collect::<Vec<_>>(), [2, 3, 4]);
-    assert_eq!(view.certificate_covering(3).unwrap().unwrap().height, 4);
+    assert_eq!(view.certificate_covering(3).unwrap().unwrap().height, 3);
+    assert_eq!(view.certificate_covering(1).unwrap().unwrap().height, 2);
     assert_eq!(view.certificate_covering(5).unwrap(), None);
     assert_eq!(ledger.certified_height(), 4);
     assert_eq!(view.signatures(2).unwrap().len(), 2);

@@ -42,7 +42,8 @@ fn child_commits_until_the_disk_is_full() {
         let height = ledger.tip().unwrap().height + 1;
         let (block, made) = next_block(&ledger, (0..200).map(|place| transaction(1_000 * height + place)).collect());
         let state = ledger.prepare_state(made.writes).unwrap();
-        let commit = BlockCommit { block: &block, receipts: &made.receipts, events: &[], next_voters: None };
+        let next_voters = made.next_voters.as_ref();
+        let commit = BlockCommit { block: &block, receipts: &made.receipts, events: &[], next_voters };
         let Err(error) = ledger.commit(&commit, &state) else { continue };
         assert!(error.is_fatal() && error.code() == "ledger-write", "{error}");
         // The outcome of that write is unknown: whatever comes next is refused, whether the disk works again or not.

@@ -3,7 +3,7 @@
 
 mod fixture;
 
-use fixture::{genesis_hash, grow, next_block, open, signature, transaction, voter_key, voter_name};
+use fixture::{genesis_hash, grow, next_block, open, signature, transaction, voter_key, voter_name, voters};
 use galen_types::{Hash, HeaderSignature};
 
 #[test]
@@ -17,7 +17,8 @@ fn a_second_header_is_never_signed() {
     let check = |ledger: &galen_ledger::Ledger| {
         // The same again gives the stored one.
         assert_eq!(ledger.record_own_signature(&signature(&second, 0)).unwrap(), released);
-        let other = HeaderSignature::sign(&genesis_hash(), 2, Hash([1; 32]), voter_name(0), &voter_key(0));
+        let other =
+            HeaderSignature::sign(&genesis_hash(), &voters(0).hash(), 2, Hash([1; 32]), voter_name(0), &voter_key(0));
         assert_eq!(ledger.record_own_signature(&other).unwrap_err().code(), "ledger-already-signed");
         // A lower height, even with the right header: its signature is not needed any more.
         assert_eq!(ledger.record_own_signature(&signature(&first, 0)).unwrap_err().code(), "ledger-already-signed");
@@ -33,7 +34,8 @@ fn only_the_header_held_is_signed() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());
     grow(&ledger);
-    let wrong = HeaderSignature::sign(&genesis_hash(), 1, Hash([1; 32]), voter_name(0), &voter_key(0));
+    let wrong =
+        HeaderSignature::sign(&genesis_hash(), &voters(0).hash(), 1, Hash([1; 32]), voter_name(0), &voter_key(0));
     assert_eq!(ledger.record_own_signature(&wrong).unwrap_err().code(), "ledger-other-header");
     let (ahead, _) = next_block(&ledger, vec![transaction(5)]);
     assert_eq!(ledger.record_own_signature(&signature(&ahead, 0)).unwrap_err().code(), "ledger-beyond-tip");

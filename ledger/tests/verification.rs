@@ -35,7 +35,7 @@ fn a_sound_ledger_has_no_findings() {
     let report = verify_ledger(folder.path(), &options, &mut rules).unwrap();
     assert!(report.is_sound(), "{:#?}", report.findings);
     assert_eq!((report.height, report.certified_height, report.executed), (5, 4, Some(5)));
-    assert_eq!((report.transactions, report.events, report.certificates, report.signatures), (15, 15, 2, 11));
+    assert_eq!((report.transactions, report.events, report.certificates, report.signatures), (15, 15, 3, 11));
     assert_eq!(report.state_keys, 200 - 5 + 1 + 15);
     assert!(rules.steps.iter().any(|progress| progress.step == Step::Execution && progress.done == 5));
     assert!(!scratch.path().exists());
@@ -163,6 +163,10 @@ fn a_chain_whose_execution_differs_is_found() {
                 made.writes.last_mut().unwrap().1 = None;
             }
             Ok(made)
+        }
+
+        fn recovery(&mut self, block: &galen_types::Block) -> Result<galen_types::Hash, String> {
+            self.0.recovery(block)
         }
 
         fn progress(&mut self, _progress: galen_ledger::verify::Progress) {}

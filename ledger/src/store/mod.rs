@@ -9,11 +9,12 @@ mod read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rocksdb::{ColumnFamily, DB, DBPinnableSlice, WriteBatch, WriteOptions};
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{ColumnFamily, DB, DBPinnableSlice, FlushOptions, WriteBatch, WriteOptions};
 
 use crate::error::LedgerError;
 use bytes::{Key, Value};
-use column::Column;
+use column::{COLUMNS, Column};
 pub(crate) use read::{Reader, Rows, Span, damaged, place};
 
 /// RocksDB and whether it may still be written.
@@ -28,6 +29,8 @@ pub(crate) struct Store {
 /// Whether a write waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
+    /// In memory until [`Store::flush`]: only for a folder that is still being built and starts anew after a crash.
+    Flush,
     /// In the write-ahead log, handed to the operating system: survives the process.
     Process,
     /// Synced, with everything written before: survives loss of power.
@@ -85,6 +88,34 @@ impl Store {
         }
     }
 
+    /// Moves every row from memory to synced table files.
+    pub(crate) fn flush(&self) -> Result<(), LedgerError> {
+        self.check_writable()?;
+        let mut handles = Vec::with_capacity(COLUMNS.len());
+        for column in COLUMNS {
+            handles.push(handle_of(&self.database, column.name)?);
+        }
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.database.flush_cfs_opt(&handles, &options).map_err(|error| self.failed(&error))
+    }
+
+    /// Makes a copy of the store as it is now in a folder that does not exist yet. Table files are hard links where both
+    /// folders are on one file system. What is in memory is flushed first (RocksDB's `log_size_for_flush` is 0: any other
+    /// value never flushes), so the copy needs no write-ahead log.
+    ///
+    /// A failure is that of the copy: the store itself goes on, and its next write says if the disk is at fault.
+    pub(crate) fn checkpoint(&self, path: &Path) -> Result<(), String> {
+        let failed = |error: rocksdb::Error| error.to_string();
+        Checkpoint::new(&self.database).map_err(failed)?.create_checkpoint(path).map_err(failed)
+    }
+
+    fn failed(&self, error: &rocksdb::Error) -> LedgerError {
+        let message = error.to_string();
+        self.stop(&message);
+        LedgerError::Write(message)
+    }
+
     /// Ends writing for good: an outcome is unknown.
     pub(crate) fn stop(&self, message: &str) {
         if self.failure.set(message.to_owned()).is_ok() {
@@ -120,11 +151,8 @@ impl<'store> Batch<'store> {
         self.store.check_writable()?;
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Disk);
-        self.store.database.write_opt(self.writes, &options).map_err(|error| {
-            let message = error.to_string();
-            self.store.stop(&message);
-            LedgerError::Write(message)
-        })
+        options.disable_wal(durability == Durability::Flush);
+        self.store.database.write_opt(self.writes, &options).map_err(|error| self.store.failed(&error))
     }
 }
 
@@ -135,7 +163,11 @@ pub(crate) struct ColumnHandle<'store, C> {
 }
 
 fn handle<C: Column>(database: &DB) -> Result<&ColumnFamily, LedgerError> {
-    database.cf_handle(C::NAME).ok_or_else(|| LedgerError::Read(format!("column family `{}` is not open", C::NAME)))
+    handle_of(database, C::NAME)
+}
+
+fn handle_of<'store>(database: &'store DB, name: &str) -> Result<&'store ColumnFamily, LedgerError> {
+    database.cf_handle(name).ok_or_else(|| LedgerError::Read(format!("column family `{name}` is not open")))
 }
 
 fn open_error(path: &Path, error: &rocksdb::Error) -> LedgerError {

@@ -6,16 +6,17 @@ use galen_types::certificate::VoterSet;
 use galen_types::encoding::Encoding as _;
 use galen_types::merkle::{self, MountainRange};
 use galen_types::transaction::SignedTransaction;
-use galen_types::{BlockHeader, Hash, Receipt, TransactionId};
+use galen_types::{Block, BlockHeader, Hash, Receipt, TransactionId};
 
 use super::finding::{Findings, Problem};
 use super::sweep::{Sweep, require};
-use super::{Rules, Run, Step};
+use super::{FoundRecovery, Rules, Run, Step};
 use crate::commit::completed_nodes;
 use crate::constants::STORED_VALUE_BYTES_MAX;
-use crate::store::Reader;
-use crate::store::bytes::{Key as _, Location};
+use crate::store::bytes::{HistoryPosition, Key as _, Location};
 use crate::store::column::{Column, Events, Headers, History, Receipts, TransactionIndex, Transactions, VoterSets};
+use crate::store::{Reader, Span};
+use crate::{handover, history};
 
 /// What the headers say of the chain as a whole.
 pub(super) struct Chain {
@@ -23,6 +24,10 @@ pub(super) struct Chain {
     pub(super) history: MountainRange,
     /// The state root of the tip; before the first block, the one of the genesis.
     pub(super) state_root: Option<Hash>,
+    /// Last blocks of epochs.
+    pub(super) handovers: Vec<u64>,
+    /// First blocks of epochs that no header announced.
+    pub(super) recoveries: Vec<u64>,
 }
 
 /// Rows of transactions and receipts, read in step with the headers.
@@ -32,8 +37,17 @@ struct Bodies<'reader> {
 }
 
 pub(super) fn verify(reader: &Reader<'_>, run: &mut Run<'_>, rules: &mut dyn Rules) -> Chain {
-    let mut chain = Chain { tip: None, history: MountainRange::default(), state_root: None };
-    let (mut parent, mut next_height) = (run.options.ledger.genesis_hash, 1);
+    let mut chain = Chain {
+        tip: None,
+        history: MountainRange::default(),
+        state_root: None,
+        handovers: Vec::new(),
+        recoveries: Vec::new(),
+    };
+    let span = run.span;
+    // Above a gap at the genesis, the first header's parent and epoch rest on the headers above it and on the base's proof.
+    let whole = span.headers_from == 1;
+    let (mut parent, mut next_height) = (whole.then_some(run.options.ledger.genesis_hash), span.headers_from);
     let mut headers = Sweep::<Headers>::new(reader, &mut run.findings);
     let mut bodies =
         Bodies { transactions: Sweep::new(reader, &mut run.findings), receipts: Sweep::new(reader, &mut run.findings) };
@@ -48,15 +62,28 @@ pub(super) fn verify(reader: &Reader<'_>, run: &mut Run<'_>, rules: &mut dyn Rul
         }
         next_height = height.saturating_add(1);
         let Some(header) = row.value else { continue };
-        check_header(run, &header, height, &parent, chain.tip.as_ref());
+        check_header(run, &header, height, parent.as_ref(), chain.tip.as_ref());
+        if parent.is_some() {
+            check_epoch(reader, run, rules, &header, &mut chain);
+        }
         check_voters(reader, run, &header, &mut voters);
-        run.findings.check::<Headers, _>(&row.key_bytes, "history root", &header.history_root, &chain.history.root());
         let hash = header.hash();
-        check_history(reader, run, &chain.history, hash);
-        chain.history.append(hash);
-        parent = hash;
-        let receipts = check_bodies(reader, run, &mut bodies, &header);
-        events += check_events(reader, run, rules, &header, &receipts);
+        if !whole && height == span.base_height {
+            chain.history = base_history(reader, run, height);
+        }
+        if whole || height >= span.base_height {
+            let root = chain.history.root();
+            run.findings.check::<Headers, _>(&row.key_bytes, "history root", &header.history_root, &root);
+            check_history(reader, run, &chain.history, hash);
+            chain.history.append(hash);
+        } else {
+            check_history_node(reader, run, &HistoryPosition { level: 0, index: height.saturating_sub(1) }, &hash);
+        }
+        parent = Some(hash);
+        if height >= span.bodies_from {
+            let receipts = check_bodies(reader, run, &mut bodies, &header);
+            events += check_events(reader, run, rules, &header, &receipts);
+        }
         chain.tip = Some(header);
         run.report.height = height;
         run.progress(rules, Step::Blocks, height, None);
@@ -67,31 +94,76 @@ pub(super) fn verify(reader: &Reader<'_>, run: &mut Run<'_>, rules: &mut dyn Rul
     chain
 }
 
-fn check_header(run: &mut Run<'_>, header: &BlockHeader, height: u64, parent: &Hash, before: Option<&BlockHeader>) {
+fn check_header(
+    run: &mut Run<'_>,
+    header: &BlockHeader,
+    height: u64,
+    parent: Option<&Hash>,
+    before: Option<&BlockHeader>,
+) {
     let key = height.bytes();
     let findings = &mut run.findings;
     findings.check::<Headers, _>(&key, "height", &header.height, &height);
-    findings.check::<Headers, _>(&key, "parent", &header.parent, parent);
+    if let Some(parent) = parent {
+        findings.check::<Headers, _>(&key, "parent", &header.parent, parent);
+    }
     findings.check::<Headers, _>(&key, "genesis hash", &header.genesis, &run.options.ledger.genesis_hash);
     findings.check::<Headers, _>(&key, "chain", &header.chain, &run.options.ledger.chain);
-    let Some(before) = before else {
-        findings.check::<Headers, _>(&key, "epoch", &header.epoch, &0);
-        return;
-    };
+    let Some(before) = before else { return };
     let follows = |what, stored: u64, least: u64| {
         (stored < least).then(|| Problem::differs(what, stored, format!("at least {least}")))
     };
     let ordered = [
         follows("time", header.time.0, before.time.0.saturating_add(1)),
-        follows("epoch", header.epoch, before.epoch),
         follows("term of the ordering log", header.raft_term, before.raft_term),
         follows("index of the ordering log", header.raft_index, before.raft_index.saturating_add(1)),
     ];
     for problem in ordered.into_iter().flatten() {
         findings.add::<Headers>(&key, problem);
     }
-    if header.epoch > before.epoch.saturating_add(1) {
-        findings.add::<Headers>(&key, Problem::differs("epoch", header.epoch, before.epoch.saturating_add(1)));
+}
+
+/// The header is of the epoch that its parent announced, or its block holds the recovery that explains another.
+fn check_epoch(reader: &Reader<'_>, run: &mut Run<'_>, rules: &mut dyn Rules, header: &BlockHeader, chain: &mut Chain) {
+    let key = header.height.bytes();
+    let founders = run.options.genesis_voters.hash();
+    let (mut epoch, voters) = handover::announced(chain.tip.as_ref(), founders);
+    if header.voter_set != voters && header.height < run.span.bodies_from {
+        // What explains it was pruned or not fetched; that voters certified it is checked with the certificates.
+        epoch = epoch.saturating_add(1);
+        chain.recoveries.push(header.height);
+        let voters = run.voters(reader, header.epoch);
+        let recovery = voters.map_or(Hash::ZERO, |voters| voters.lineage);
+        run.report.recoveries.push(FoundRecovery { height: header.height, recovery });
+    } else if header.voter_set != voters {
+        let rows = reader.rows::<Transactions>(Span::prefix(&key));
+        let transactions = rows.and_then(|rows| rows.map(|row| row.map(|(_, bytes)| bytes)).collect());
+        let block = Block { header: header.clone(), transactions: transactions.unwrap_or_default() };
+        match rules.recovery(&block) {
+            Ok(recovery) => {
+                epoch = epoch.saturating_add(1);
+                chain.recoveries.push(header.height);
+                run.report.recoveries.push(FoundRecovery { height: header.height, recovery });
+            }
+            Err(problem) => run.findings.add::<Headers>(
+                &key,
+                Problem::differs(
+                    "voter set",
+                    header.voter_set,
+                    format!("the announced one, {voters}; no recovery explains it: {problem}"),
+                ),
+            ),
+        }
+    }
+    run.findings.check::<Headers, _>(&key, "epoch", &header.epoch, &epoch);
+    if handover::hands_over(header) {
+        chain.handovers.push(header.height);
+        run.report.handovers += 1;
+        let next = handover::next_epoch(header);
+        if let Some(set) = run.voters(reader, next) {
+            let key = next.bytes();
+            run.findings.check::<VoterSets, _>(&key, "hash", &set.hash(), &header.next_voter_set);
+        }
     }
 }
 
@@ -105,7 +177,7 @@ fn check_genesis_voters(reader: &Reader<'_>, run: &mut Run<'_>) {
 /// The header names the voters of its epoch; the set is looked up when the epoch changes.
 fn check_voters(reader: &Reader<'_>, run: &mut Run<'_>, header: &BlockHeader, voters: &mut Option<VoterSet>) {
     if voters.as_ref().is_none_or(|set| set.epoch != header.epoch) {
-        *voters = require::<VoterSets>(reader, &mut run.findings, &header.epoch);
+        *voters = run.voters(reader, header.epoch);
     }
     if let Some(set) = voters {
         let key = header.epoch.bytes();
@@ -115,10 +187,22 @@ fn check_voters(reader: &Reader<'_>, run: &mut Run<'_>, header: &BlockHeader, vo
 
 fn check_history(reader: &Reader<'_>, run: &mut Run<'_>, before: &MountainRange, hash: Hash) {
     for (position, node) in completed_nodes(before, hash) {
-        if let Some(stored) = require::<History>(reader, &mut run.findings, &position) {
-            run.findings.check::<History, _>(&position.bytes(), "hash", &stored, &node);
-        }
+        check_history_node(reader, run, &position, &node);
     }
+}
+
+fn check_history_node(reader: &Reader<'_>, run: &mut Run<'_>, position: &HistoryPosition, node: &Hash) {
+    if let Some(stored) = require::<History>(reader, &mut run.findings, position) {
+        run.findings.check::<History, _>(&position.bytes(), "hash", &stored, node);
+    }
+}
+
+/// The mountain range that a ledger's base begins with: its root is compared with the base's header.
+fn base_history(reader: &Reader<'_>, run: &mut Run<'_>, base: u64) -> MountainRange {
+    history::range_before(reader, base).unwrap_or_else(|error| {
+        run.findings.add_error::<History>(&base.bytes(), error);
+        MountainRange::default()
+    })
 }
 
 /// Checks the transactions and receipts of a block against its roots and against the index; gives the receipts.
@@ -215,28 +299,43 @@ fn check_strays(reader: &Reader<'_>, run: &mut Run<'_>, rules: &mut dyn Rules, b
         let end = 1_u64.checked_shl(leaves).and_then(|width| row.key.index.checked_add(1)?.checked_mul(width));
         if end.is_none_or(|end| end > chain.history.length()) {
             findings.add::<History>(&row.key_bytes, Problem::Stray);
+        } else if let Some(stored) = row.value
+            && let Some(joined) = joined_halves(reader, &row.key)
+        {
+            findings.check::<History, _>(&row.key_bytes, "hash", &stored, &joined);
         }
     }
     let mut index = Sweep::<TransactionIndex>::new(reader, findings);
     while let Some(row) = index.next(findings) {
         let Some(location) = row.value else { continue };
+        if (1..run.span.bodies_from).contains(&location.height) {
+            // Its transaction was pruned.
+            continue;
+        }
         let stored = reader.get::<Transactions>(&location).ok().flatten();
         if stored.and_then(|bytes| transaction_id(&bytes)) != Some(row.key) {
             findings.add::<TransactionIndex>(&row.key_bytes, Problem::Stray);
         }
     }
-    let last_epoch = chain.tip.as_ref().map_or(0, |header| header.epoch);
+    let last_epoch = chain.tip.as_ref().map_or(0, handover::next_epoch);
     let mut sets = Sweep::<VoterSets>::new(reader, findings);
     while let Some(row) = sets.next(findings) {
         if let Some(set) = row.value {
             findings.check::<VoterSets, _>(&row.key_bytes, "epoch", &set.epoch, &row.key);
         }
-        // The last block may already name the voters after it.
-        if row.key > last_epoch.saturating_add(1) {
+        if row.key > last_epoch {
             findings.add::<VoterSets>(&row.key_bytes, Problem::Stray);
         }
     }
     check_event_strays(reader, run, rules);
+}
+
+/// A node of the mountain range from its two halves, where both are held.
+fn joined_halves(reader: &Reader<'_>, position: &HistoryPosition) -> Option<Hash> {
+    let level = position.level.checked_sub(1)?;
+    let half = |index| reader.get::<History>(&HistoryPosition { level, index }).ok().flatten();
+    let left = position.index.checked_mul(2)?;
+    Some(merkle::node(&half(left)?, &half(left + 1)?))
 }
 
 /// Events are compared in the order of blocks; only when the index has more rows are the superfluous ones looked for,

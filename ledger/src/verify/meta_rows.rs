@@ -5,13 +5,21 @@ use super::blocks::Chain;
 use super::finding::{Findings, Problem};
 use super::sweep::{Sweep, require};
 use crate::error::LedgerError;
-use crate::meta::{self, DurableMark, GenesisRoot, HistoryPeaks, MetaRow, Progress, Settings};
+use crate::meta::{
+    self, DurableMark, GenesisRoot, HistoryPeaks, HistorySpan, MetaRow, OrderingStarted, Progress, Settings,
+};
+use crate::snapshot::BaseProof;
 use crate::store::Reader;
 use crate::store::column::Meta;
 
 /// The settings of the folder, where they can be read.
 pub(super) fn settings(reader: &Reader<'_>, run: &mut Run<'_>) -> Option<Settings> {
     row::<Settings>(reader, &mut run.findings)
+}
+
+/// Which part of the chain the folder says that it holds.
+pub(super) fn span(reader: &Reader<'_>, run: &mut Run<'_>) -> HistorySpan {
+    optional::<HistorySpan>(reader, &mut run.findings).unwrap_or_default()
 }
 
 pub(super) fn verify(reader: &Reader<'_>, run: &mut Run<'_>, chain: &Chain) {
@@ -33,9 +41,18 @@ pub(super) fn verify(reader: &Reader<'_>, run: &mut Run<'_>, chain: &Chain) {
         findings.check::<Meta, _>(key, "root", &peaks.range.root(), &chain.history.root());
     }
     row::<GenesisRoot>(reader, findings);
+    optional::<OrderingStarted>(reader, findings);
     let mut rows = Sweep::<Meta>::new(reader, findings);
     while let Some(row) = rows.next(findings) {
-        let known = [Settings::KEY, Progress::KEY, HistoryPeaks::KEY, GenesisRoot::KEY];
+        let known = [
+            Settings::KEY,
+            Progress::KEY,
+            HistoryPeaks::KEY,
+            GenesisRoot::KEY,
+            HistorySpan::KEY,
+            BaseProof::KEY,
+            OrderingStarted::KEY,
+        ];
         if row.key == DurableMark::KEY.as_bytes() {
             match meta::read::<DurableMark>(&row.value_bytes) {
                 Ok(mark) if mark.height > height => {
@@ -59,4 +76,10 @@ pub(super) fn row<R: MetaRow>(reader: &Reader<'_>, findings: &mut Findings) -> O
     let bytes = require::<Meta>(reader, findings, key)?;
     let read: Result<R, LedgerError> = meta::read(&bytes);
     read.map_err(|error| findings.add_error::<Meta>(key, error)).ok()
+}
+
+/// One row that may be there, checksum checked.
+pub(super) fn optional<R: MetaRow>(reader: &Reader<'_>, findings: &mut Findings) -> Option<R> {
+    let row = meta::get::<R>(reader);
+    row.map_err(|error| findings.add_error::<Meta>(R::KEY.as_bytes(), error)).ok().flatten()
 }

@@ -8,7 +8,7 @@
 //! | `state` | the entries of the buckets, both ways |
 //! | `state_buckets`, `state_leaves` | recomputed hashes up to the header's state root |
 //! | `history` | recomputed from the headers |
-//! | `voter_sets` | the genesis, the hash in the headers, and execution |
+//! | `voter_sets` | the genesis, the hashes in the headers, and execution |
 //! | `certificates`, `own_signatures`, `signatures`, `evidence` | their signatures, under the epoch's voters |
 //! | `events` | recomputed from the receipts by [`Rules::event_rows`] |
 //! | `meta` | a checksum on each row, and the rest of the chain |
@@ -16,6 +16,7 @@
 //! With a scratch folder, every block is executed again by [`Rules::execute`], and its receipts, state root and voters
 //! are compared. RocksDB's block checksums find flipped bits in the files themselves on the way.
 
+mod base;
 mod blocks;
 mod finding;
 mod meta_rows;
@@ -24,19 +25,22 @@ mod signatures;
 mod state;
 mod sweep;
 
+use std::ops::Range;
 use std::path::Path;
 
 use galen_types::certificate::VoterSet;
-use galen_types::{Block, BlockHeader, Receipt};
+use galen_types::{Block, BlockHeader, Hash, Receipt};
 
 use crate::commit::StateWrite;
 use crate::error::LedgerError;
 use crate::ledger::{Ledger, LedgerOptions, check_settings};
-use crate::meta::Settings;
-use crate::store::Store;
+use crate::meta::{HistorySpan, Settings};
+use crate::store::column::VoterSets;
+use crate::store::{Reader, Store};
 use crate::view::Row;
 use finding::Findings;
 pub use finding::{Finding, Problem};
+use sweep::require;
 
 /// What verification needs to know of the contracts, and whom it tells how far it has come.
 pub trait Rules {
@@ -48,6 +52,13 @@ pub trait Rules {
     /// # Errors
     /// A text when the block cannot be executed.
     fn execute(&mut self, scratch: &Ledger, block: &Block) -> Result<Executed, String>;
+
+    /// Judges a block whose voters its parent did not announce: only a recovery that goes on from the parent (its height
+    /// and hash) explains it. Gives the recovery's hash.
+    ///
+    /// # Errors
+    /// A text when the block holds no such recovery.
+    fn recovery(&mut self, block: &Block) -> Result<Hash, String>;
 
     /// Called now and then.
     fn progress(&mut self, progress: Progress);
@@ -101,6 +112,15 @@ pub struct VerifyOptions<'genesis> {
     pub scratch: Option<&'genesis Path>,
 }
 
+/// A recovery that the chain went on by: its members' administrators gave up a lost quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundRecovery {
+    /// The height of its block.
+    pub height: u64,
+    /// What names it; [`Hash::ZERO`] when the block's transactions are not held here.
+    pub recovery: Hash,
+}
+
 /// What was verified and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VerifyReport {
@@ -118,8 +138,18 @@ pub struct VerifyReport {
     pub certificates: u64,
     /// Signatures that hold, besides those in certificates.
     pub signatures: u64,
-    /// Blocks that were executed again with the same result; `None` when left out.
+    /// Handovers from one voter set to the next, each certified by the old one below the certified height.
+    pub handovers: u64,
+    /// Recoveries that the chain went on by. Whether they were meant is for whoever reads this to judge.
+    pub recoveries: Vec<FoundRecovery>,
+    /// Blocks that were executed again with the same result; `None` when left out, or when transactions were pruned or
+    /// not fetched: execution begins at the genesis.
     pub executed: Option<u64>,
+    /// The lowest height whose header is held and was checked; 1 when the whole chain is here. Below it the ledger rests on
+    /// a certified snapshot, whose proof was checked instead.
+    pub headers_from: u64,
+    /// The lowest height whose transactions, receipts and events are held and were checked.
+    pub bodies_from: u64,
     /// What is wrong, at most [`FINDINGS_MAX`](crate::constants::FINDINGS_MAX).
     pub findings: Vec<Finding>,
     /// How many things are wrong in all.
@@ -147,20 +177,30 @@ pub fn verify_ledger(
 ) -> Result<VerifyReport, LedgerError> {
     let memory = &options.ledger;
     let store = Store::open_read_only(path, memory.block_cache_bytes, memory.write_buffer_bytes)?;
-    let mut run = Run { options, findings: Findings::default(), report: VerifyReport::default() };
+    let mut run = Run {
+        options,
+        findings: Findings::default(),
+        report: VerifyReport::default(),
+        span: HistorySpan::default(),
+        passed_over: Vec::new(),
+    };
     {
         let reader = store.reader();
         let stored = meta_rows::settings(&reader, &mut run);
         if let Some(stored) = &stored {
             check_settings(path, stored, &Settings::of(memory))?;
         }
+        run.span = meta_rows::span(&reader, &mut run);
+        (run.report.headers_from, run.report.bodies_from) = (run.span.headers_from, run.span.bodies_from);
+        base::verify(&reader, &mut run);
         let chain = blocks::verify(&reader, &mut run, rules);
-        signatures::verify(&reader, &mut run, rules);
+        signatures::verify(&reader, &mut run, rules, &chain);
         state::verify(&reader, &mut run, rules, chain.state_root);
         meta_rows::verify(&reader, &mut run, &chain);
     }
     drop(store);
-    if let Some(scratch) = options.scratch {
+    let whole = run.span.headers_from == 1 && run.span.bodies_from == 1;
+    if let Some(scratch) = options.scratch.filter(|_| whole) {
         replay::verify(path, scratch, &mut run, rules)?;
     }
     let mut report = run.report;
@@ -174,9 +214,21 @@ struct Run<'options> {
     options: &'options VerifyOptions<'options>,
     findings: Findings,
     report: VerifyReport,
+    /// Which part of the chain is held.
+    span: HistorySpan,
+    /// Epochs below the base whose voters are not known: a recovery took their place before they certified anything.
+    passed_over: Vec<Range<u64>>,
 }
 
 impl Run<'_> {
+    /// The voters of an epoch, which must be held unless the epoch was passed over.
+    fn voters(&mut self, reader: &Reader<'_>, epoch: u64) -> Option<VoterSet> {
+        if self.passed_over.iter().any(|epochs| epochs.contains(&epoch)) {
+            return reader.get::<VoterSets>(&epoch).ok().flatten();
+        }
+        require::<VoterSets>(reader, &mut self.findings, &epoch)
+    }
+
     /// Calls back every so many units.
     fn progress(&self, rules: &mut dyn Rules, step: Step, done: u64, total: Option<u64>) {
         if done.is_multiple_of(PROGRESS_EVERY) || Some(done) == total {
