@@ -6,11 +6,13 @@
 //! | 01 | height (all events) | |
 //! | 02 | dataset | member, dataset |
 //! | 03 | operator | signer tag (1 account, 2 node), member, name |
-//! | 04 | member: the operator's, and the dataset's | member |
+//! | 04 | member: the operator's, and that of what it is about | member |
 //! | 05 | operation | operation u8 |
 //!
 //! Names end in a zero byte, as in [`crate::keys`]. Every key ends in the event's position: height u64, transaction
 //! u32, event u32, big-endian, so that entries come in the order of happening.
+
+use std::collections::BTreeSet;
 
 use galen_types::receipt::Operation;
 use galen_types::{DatasetName, Encoding, Event, MemberName, Receipt, Signer, Slug};
@@ -56,7 +58,7 @@ pub enum EventQuery {
     Dataset(DatasetName),
     /// By an account or a node.
     Operator(Signer),
-    /// By a member's accounts and nodes, or about its datasets.
+    /// By a member's accounts and nodes, or about it, its accounts, its nodes or its datasets.
     Member(MemberName),
     /// Of one kind.
     Operation(Operation),
@@ -131,18 +133,16 @@ pub fn index_entries(height: u64, transaction: u32, receipt: &Receipt) -> Vec<Ve
 
 /// Every query that finds an event.
 fn queries_of(event: &Event) -> Vec<EventQuery> {
-    let member = event.operator.member();
-    let mut queries = vec![
-        EventQuery::All,
-        EventQuery::Operator(event.operator.clone()),
-        EventQuery::Member(member.clone()),
-        EventQuery::Operation(event.operation),
+    let mut queries =
+        vec![EventQuery::All, EventQuery::Operator(event.operator.clone()), EventQuery::Operation(event.operation)];
+    let about = [
+        event.dataset.as_ref().map(|dataset| &dataset.member),
+        event.member.as_ref(),
+        event.account.as_ref().map(|account| &account.member),
+        event.node.as_ref().map(|node| &node.member),
     ];
-    if let Some(dataset) = &event.dataset {
-        if &dataset.member != member {
-            queries.push(EventQuery::Member(dataset.member.clone()));
-        }
-        queries.push(EventQuery::Dataset(dataset.clone()));
-    }
+    let members: BTreeSet<_> = about.into_iter().flatten().chain([event.operator.member()]).collect();
+    queries.extend(members.into_iter().map(|member| EventQuery::Member(member.clone())));
+    queries.extend(event.dataset.clone().map(EventQuery::Dataset));
     queries
 }

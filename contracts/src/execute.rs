@@ -9,7 +9,7 @@ use galen_types::{
 };
 
 use crate::keys::{self, PRESENT};
-use crate::refusal::Failure;
+use crate::refusal::{Failure, Refusal};
 use crate::session::{Judged, Session};
 use crate::signer::{Actor, load_actor};
 use crate::state::{Lookup, StateError, StateRead};
@@ -30,6 +30,11 @@ pub struct BlockContext {
     pub time: Timestamp,
     /// Which version of the rules executes it.
     pub rules_version: u32,
+    /// The epoch of the voter set that certifies it: that of the set in the parent's state.
+    pub epoch: u64,
+    /// Whether it is a recovery block: it holds one recovery and nothing else. The chain sees to it that the recovery
+    /// names the parent's header.
+    pub recovery: bool,
 }
 
 /// What becomes of a transaction.
@@ -53,6 +58,13 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// As the first transaction of a block: what came into force at the block's start happened before it.
+    #[must_use]
+    pub fn after(mut self, begun: Vec<Event>) -> Self {
+        self.events.splice(..0, begun);
+        self
+    }
+
     /// The receipt.
     pub fn receipt(&self, transaction: TransactionId) -> Receipt {
         Receipt {
@@ -68,6 +80,13 @@ impl Recorded {
         let write_set = write_set_digest(&self.writes);
         (Receipt { transaction, outcome: self.outcome, events: self.events, write_set }, self.writes)
     }
+}
+
+/// Whether writes may have changed the members, nodes, numbers in ordering, voter set, last recovery or parameters, so
+/// that whoever keeps a copy of them reads it again. Give it the keys of a block's writes: those of its beginning and of
+/// its transactions.
+pub fn group_keys_changed<K: AsRef<[u8]>>(keys: impl IntoIterator<Item = K>) -> bool {
+    keys.into_iter().any(|key| keys::is_group_key(key.as_ref()))
 }
 
 /// The digest of a write set: over each key and value in ascending order of keys, each after its length (u32,
@@ -93,7 +112,7 @@ pub fn write_set_digest(writes: &Writes) -> Hash {
 }
 
 /// Executes a transaction on the state after all earlier ones of its block. The caller has checked its signature under
-/// [`crate::signer_key`] of the parent block's state.
+/// [`crate::signer_key`] of the parent block's state, after what [`crate::begin_block`] changes.
 ///
 /// # Errors
 /// [`StateError`] when the state cannot be used, or the rules version is not known here: the node must stop.
@@ -184,6 +203,11 @@ fn count_refusal(
 
 /// Hands a call to its state machine.
 fn apply(session: &mut Session<'_>, call: &Call) -> Judged {
+    match (session.block.recovery, matches!(call, Call::Recover { .. })) {
+        (true, false) => return Err(Refusal::RecoveryOnly.into()),
+        (false, true) => return Err(Refusal::RecoveryNotOrdered.into()),
+        _ => {}
+    }
     match call {
         Call::AddAccount(new) => members::accounts::add(session, new),
         Call::SuspendAccount { account, .. } => members::accounts::suspend(session, account),
@@ -194,6 +218,18 @@ fn apply(session: &mut Session<'_>, call: &Call) -> Judged {
         }
         Call::Propose(change) => members::proposals::propose(session, change),
         Call::Vote { proposal, ballot, reason } => members::proposals::vote(session, *proposal, *ballot, *reason),
+
+        Call::Apply { application } => members::applications::apply(session, application),
+        Call::Leave { reason } => members::standing::leave(session, *reason),
+        Call::ObjectToReset { proposal } => members::resets::object(session, *proposal),
+        Call::AddNode(new) => members::nodes::add(session, new),
+        Call::RemoveNode { node, reason } => members::nodes::remove_own(session, node, *reason),
+        Call::DemoteNode { node } => members::nodes::demote(session, node),
+        Call::SetNodeAddress { node, address } => members::nodes::set_address(session, node, address),
+        Call::RotateNodeKey { node, key } => members::nodes::rotate_key(session, node, *key),
+        Call::StartOrdering { replaces } => members::ordering::start(session, *replaces),
+        Call::JoinVoters { raft_id } => members::ordering::join(session, *raft_id),
+        Call::Recover { recovery } => members::recovery::recover(session, recovery),
 
         Call::PublishDataset { dataset, content, discoverable } => {
             datasets::publish(session, dataset, content, *discoverable)

@@ -7,11 +7,22 @@
 //! | 01 | parameters | | `Parameters` |
 //! | 02 | voter set | | `VoterSet` |
 //! | 03 | active members | | `u32`, how many |
+//! | 04 | next number in ordering | | `u64` |
+//! | 05 | nodes that order | | `Vec<OrderingNode>`, by number: every node whose `raft_id` is not 0, and at most 64 that were retired |
+//! | 06 | last recovery | | `Hash` of the recovery; absent where there was none |
+//! | 07 | schedule | | `Vec<Scheduled>`: changes that passed and come into force later, in the order voted: at most 64 resets and one change of parameters |
+//! | 08 | open applications | | `Vec<OpenApplication>`, in the order made; overdue ones stay until a call drops them |
 //! | 10 | member | member | `Member` |
 //! | 11 | account | member, account | `Account` |
 //! | 12 | node | member, node | `Node` |
 //! | 13 | signing key | suite tag, 32 bytes | `Signer` that has or had it; keys are never used again |
 //! | 14 | active administrators | member | `u32`, how many accounts |
+//! | 15 | member's leaving | member | `Timestamp`: block time at which it left or was removed |
+//! | 16 | active nodes | member | `u32`, how many nodes that were not removed |
+//! | 17 | nodes with the role voter | member | `u32`, how many of the active nodes |
+//! | 18 | recovery | its hash | `Recovery`; all that the chain ever went on by |
+//! | 19 | last change of a voting node by its member | member, node | `Timestamp`: block time of its last replaced number, or of its last new key in the voter set |
+//! | 1a | reserved signing key | suite tag, 32 bytes | `ProposalId`: the application or reset that names it; counts while that is open or scheduled |
 //! | 20 | dataset | member, dataset | `Dataset` |
 //! | 21 | version | member, dataset, number u32 | `Version` |
 //! | 22 | withdrawn run | member, dataset, number u32 | `u32`: the other end of a run of withdrawn versions; kept at both ends |
@@ -33,6 +44,7 @@
 //! | 60 | proposal | id | `Proposal` |
 //! | 61 | proposals by time | made u64, id | present |
 //! | 62 | open proposals of a member | member | `Vec<ProposalId>`, at most 16 |
+//! | 63 | application brought | hash of what was signed | `ProposalId`: the proposal; kept for ever, so that none is brought twice |
 //! | 70 | live transaction id | valid until u64, id | present |
 //! | 71 | refusals of a signer | signer tag, member, name | `(u64, u32)`: minute of block time, refusals in it |
 //!
@@ -45,8 +57,9 @@ use galen_types::access::{Contract, Grant, Request, RequestState, Scope};
 use galen_types::certificate::VoterSet;
 use galen_types::dataset::{Dataset, Version};
 use galen_types::job::Job;
-use galen_types::member::{Account, Member, Node};
-use galen_types::proposal::Proposal;
+use galen_types::member::{Account, Member, Node, OrderingNode};
+use galen_types::proposal::{OpenApplication, Proposal, Scheduled};
+use galen_types::recovery::Recovery;
 use galen_types::{
     AccountName, DatasetName, Encoding, GrantId, Hash, JobId, MemberName, NodeName, Parameters, ProposalId, PublicKey,
     RequestId, Signer, Slug, Timestamp, TransactionId,
@@ -87,6 +100,13 @@ impl<T> Key<T> {
 
     fn time(mut self, time: Timestamp) -> Self {
         self.bytes.extend_from_slice(&time.0.to_be_bytes());
+        self
+    }
+
+    fn signing(mut self, key: &PublicKey) -> Self {
+        let PublicKey::Ed25519(bytes) = key;
+        self.bytes.push(1);
+        self.bytes.extend_from_slice(bytes);
         self
     }
 
@@ -151,6 +171,41 @@ pub fn members_active() -> Key<u32> {
     Key::new(0x03)
 }
 
+/// The number that the next node in ordering gets.
+pub fn raft_ids_next() -> Key<u64> {
+    Key::new(0x04)
+}
+
+/// Nodes that have a number in ordering, and those whose number was retired last, by number.
+pub fn ordering() -> Key<Vec<OrderingNode>> {
+    Key::new(0x05)
+}
+
+/// The hash of the last recovery.
+pub fn last_recovery() -> Key<Hash> {
+    Key::new(0x06)
+}
+
+/// A recovery that the chain went on by. It stays: nodes follow the voters through it.
+pub fn recovery(hash: &Hash) -> Key<Recovery> {
+    Key::new(0x18).id(hash)
+}
+
+/// Changes that passed and come into force later.
+pub fn schedule() -> Key<Vec<Scheduled>> {
+    Key::new(0x07)
+}
+
+/// Applications that wait for the members' ballots.
+pub fn applications_open() -> Key<Vec<OpenApplication>> {
+    Key::new(0x08)
+}
+
+/// Whether a write under this key can change who the members, nodes and voters are, or the parameters.
+pub(crate) fn is_group_key(key: &[u8]) -> bool {
+    matches!(key.first(), Some(0x01 | 0x02 | 0x05 | 0x06 | 0x10 | 0x12))
+}
+
 pub(crate) fn members() -> Prefix {
     Key::new(0x10)
 }
@@ -180,15 +235,37 @@ pub fn node(name: &NodeName) -> Key<Node> {
 
 /// Whose a signing key is, or was.
 pub fn signing_key(key: &PublicKey) -> Key<Signer> {
-    let PublicKey::Ed25519(bytes) = key;
-    let mut key = Key::new(0x13).byte(1);
-    key.bytes.extend_from_slice(bytes);
-    key
+    Key::new(0x13).signing(key)
+}
+
+/// The proposal that would give a signing key to somebody.
+pub fn reserved_key(key: &PublicKey) -> Key<ProposalId> {
+    Key::new(0x1a).signing(key)
+}
+
+/// Block time at which a node's member last changed its number or its key as a voter.
+pub fn voting_changed(node: &NodeName) -> Key<Timestamp> {
+    Key::new(0x19).name(&node.member).name(&node.node)
 }
 
 /// How many active accounts of a member are administrators.
 pub fn administrators_active(member: &MemberName) -> Key<u32> {
     Key::new(0x14).name(member)
+}
+
+/// Block time at which a member left or was removed.
+pub fn member_left(member: &MemberName) -> Key<Timestamp> {
+    Key::new(0x15).name(member)
+}
+
+/// How many nodes of a member were not removed.
+pub fn nodes_active(member: &MemberName) -> Key<u32> {
+    Key::new(0x16).name(member)
+}
+
+/// How many active nodes of a member have the role voter.
+pub fn voter_nodes(member: &MemberName) -> Key<u32> {
+    Key::new(0x17).name(member)
 }
 
 pub(crate) fn datasets(member: Option<&MemberName>) -> Prefix {
@@ -331,6 +408,11 @@ pub(crate) fn proposal_made(proposal: &Proposal) -> Key<u8> {
 /// The proposals of a member that may still be open.
 pub fn proposals_open(member: &MemberName) -> Key<Vec<ProposalId>> {
     Key::new(0x62).name(member)
+}
+
+/// The proposal that an application was brought as.
+pub fn application_brought(application: &Hash) -> Key<ProposalId> {
+    Key::new(0x63).id(application)
 }
 
 pub(crate) fn live_ids() -> Prefix {

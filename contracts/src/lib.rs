@@ -7,11 +7,14 @@
 //!
 //! - [`state`]: what the engine needs of a store. [`keys`]: every key in it, as a table.
 //! - [`refusal`]: one variant a rule; listing them lists the rules. [`void`]: what is never recorded.
+//! - [`begin_block`]: changes that are due, put in force before a block's transactions.
 //! - `members/`, `datasets/`, `access/`, `jobs/`: one file a state machine.
 //! - [`access::authorise`]: who may do what with a dataset, and by what.
 //! - [`query`]: typed readers. [`event_index`]: how events are found again.
 
 pub mod access;
+mod begin;
+mod changes;
 mod datasets;
 pub mod event_index;
 mod execute;
@@ -30,11 +33,15 @@ pub mod state;
 pub mod void;
 
 pub use access::{Authorisation, Charge, authorise};
+pub use begin::{Begun, begin_block};
 pub use event_index::{EventPosition, EventQuery, index_entries};
-pub use execute::{BlockContext, Recorded, Verdict, Writes, execute, void_reason, write_set_digest};
+pub use execute::{
+    BlockContext, Recorded, Verdict, Writes, execute, group_keys_changed, void_reason, write_set_digest,
+};
 pub use genesis::genesis_writes;
 pub use jobs::job_site_permitted;
 pub use live_ids::prune_live_ids;
+pub use members::proposals::Tally;
 pub use refusal::{Failure, Refusal};
 pub use signer::signer_key;
 pub use state::{Entry, StateError, StateRead};

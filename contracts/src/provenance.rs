@@ -3,27 +3,19 @@
 
 use galen_types::access::Scope;
 use galen_types::job::SiteGiven;
+use galen_types::proposal::{Proposal, ProposedChange};
 use galen_types::receipt::Operation;
 use galen_types::vocabulary::{Action, Purpose, ReasonCode};
-use galen_types::{Call, DatasetName, DecodedTransaction, Event, Hash};
+use galen_types::{AccountName, Call, DatasetName, DecodedTransaction, Event, Hash, NodeName, Signer};
 
 /// The event of a transaction's call, before it is judged.
 pub(crate) fn event_of(tx: &DecodedTransaction) -> Event {
     let operator = tx.body.signer.clone();
     let member = operator.member().clone();
-    let event = Event {
-        operation: operation_of(&tx.body.call),
-        operator,
-        dataset: None,
-        version: None,
-        subject: None,
-        action: None,
-        purpose: None,
-        reason: None,
-        decision: None,
-        rule: None,
-    };
+    let event = bare(operation_of(&tx.body.call), operator);
     let about = |subject: Hash| Event { subject: Some(subject), ..event.clone() };
+    let account = |name: &AccountName| Event { account: Some(name.clone()), ..event.clone() };
+    let node = |name: &NodeName| Event { node: Some(name.clone()), ..event.clone() };
     let because = |event: Event, reason: ReasonCode| Event { reason: Some(reason), ..event };
     let with = |dataset: &DatasetName, version: Option<u32>| Event {
         dataset: Some(dataset.clone()),
@@ -36,12 +28,25 @@ pub(crate) fn event_of(tx: &DecodedTransaction) -> Event {
         ..event
     };
     match &tx.body.call {
-        Call::AddAccount(_)
-        | Call::RestoreAccount { .. }
-        | Call::SetAccountRoles { .. }
-        | Call::RotateAccountKey { .. } => event,
-        Call::SuspendAccount { reason, .. } => because(event, *reason),
-        Call::Propose(_) => about(tx.id.0),
+        Call::AddAccount(new) => account(&AccountName { account: new.account.clone(), member }),
+        Call::RestoreAccount { account: name }
+        | Call::SetAccountRoles { account: name, .. }
+        | Call::RotateAccountKey { account: name, .. } => account(name),
+        Call::SuspendAccount { account: name, reason } => because(account(name), *reason),
+        Call::Apply { application } => Event { member: Some(application.application.member.clone()), ..about(tx.id.0) },
+        Call::Leave { reason } => because(Event { member: Some(member), ..event }, *reason),
+        Call::ObjectToReset { proposal } => about(proposal.0),
+        Call::AddNode(new) => node(&NodeName { node: new.node.clone(), member }),
+        Call::RemoveNode { node: name, reason } => because(node(name), *reason),
+        Call::DemoteNode { node: name }
+        | Call::SetNodeAddress { node: name, .. }
+        | Call::RotateNodeKey { node: name, .. } => node(name),
+        Call::StartOrdering { .. } | Call::JoinVoters { .. } => match &tx.body.signer {
+            Signer::Node(name) => node(name),
+            Signer::Account(_) => event,
+        },
+        Call::Recover { recovery } => about(recovery.recovery.hash()),
+        Call::Propose(change) => concerning(change, about(tx.id.0)),
         Call::Vote { proposal, reason, .. } => Event { reason: *reason, ..about(proposal.0) },
         Call::PublishDataset { dataset, .. } => with(&DatasetName { member, dataset: dataset.clone() }, Some(1)),
         Call::UpdateDataset { dataset, previous, .. } => with(dataset, previous.checked_add(1)),
@@ -76,6 +81,47 @@ pub(crate) fn event_of(tx: &DecodedTransaction) -> Event {
     }
 }
 
+/// An event of a proposal that no call of its own tells: by whoever made it.
+pub(crate) fn event_of_proposal(proposal: &Proposal, operation: Operation) -> Event {
+    concerning(&proposal.change, Event { subject: Some(proposal.id.0), ..bare(operation, proposal.proposer.clone()) })
+}
+
+/// An event of which nothing more is known.
+fn bare(operation: Operation, operator: Signer) -> Event {
+    Event {
+        operation,
+        operator,
+        dataset: None,
+        version: None,
+        member: None,
+        account: None,
+        node: None,
+        subject: None,
+        action: None,
+        purpose: None,
+        reason: None,
+        decision: None,
+        rule: None,
+    }
+}
+
+/// An event of a proposal, with the member, account or node that its change is about.
+pub(crate) fn concerning(change: &ProposedChange, event: Event) -> Event {
+    match change {
+        ProposedChange::SuspendMember { member, .. }
+        | ProposedChange::RestoreMember { member }
+        | ProposedChange::RemoveMember { member, .. } => Event { member: Some(member.clone()), ..event },
+        ProposedChange::AdmitMember { application } => {
+            Event { member: Some(application.application.member.clone()), ..event }
+        }
+        ProposedChange::SetNodeRole { node, .. } | ProposedChange::RemoveNode { node, .. } => {
+            Event { node: Some(node.clone()), ..event }
+        }
+        ProposedChange::ResetAdministrator { account, .. } => Event { account: Some(account.clone()), ..event },
+        ProposedChange::SetParameters { .. } => event,
+    }
+}
+
 fn operation_of(call: &Call) -> Operation {
     match call {
         Call::AddAccount(_) => Operation::AddAccount,
@@ -85,6 +131,17 @@ fn operation_of(call: &Call) -> Operation {
         Call::RotateAccountKey { .. } => Operation::RotateAccountKey,
         Call::Propose(_) => Operation::Propose,
         Call::Vote { .. } => Operation::Vote,
+        Call::Apply { .. } => Operation::Apply,
+        Call::Leave { .. } => Operation::MemberLeft,
+        Call::ObjectToReset { .. } => Operation::ObjectToReset,
+        Call::AddNode(_) => Operation::AddNode,
+        Call::RemoveNode { .. } => Operation::RemoveNode,
+        Call::DemoteNode { .. } => Operation::SetNodeRole,
+        Call::SetNodeAddress { .. } => Operation::SetNodeAddress,
+        Call::RotateNodeKey { .. } => Operation::RotateNodeKey,
+        Call::StartOrdering { .. } => Operation::StartOrdering,
+        Call::JoinVoters { .. } => Operation::JoinVoters,
+        Call::Recover { .. } => Operation::Recover,
         Call::PublishDataset { .. } => Operation::Publish,
         Call::UpdateDataset { .. } => Operation::Update,
         Call::WithdrawDataset { .. } => Operation::Withdraw,

@@ -3,16 +3,18 @@
 
 use galen_types::access::{Basis, RequestState};
 use galen_types::job::JobState;
-use galen_types::member::Role;
+use galen_types::member::{NodeRole, Role};
 use galen_types::parameters::ParameterError;
+use galen_types::proposal::EFFECTIVE_HEIGHT_AHEAD_MAX;
 use galen_types::vocabulary::Action;
 use galen_types::{
-    AccountName, ColumnName, DatasetName, GrantId, JobId, MemberName, ProposalId, PublicKey, RequestId, Slug, Timestamp,
+    AccountName, ColumnName, DatasetName, GrantId, Hash, JobId, MemberName, NodeName, ProposalId, PublicKey, RequestId,
+    Slug, Timestamp,
 };
 
 use crate::limits::{
     COLUMNS_MAX, EXPLANATION_BYTES_MAX, GRANTS_ACTIVE_MAX, JOB_COLUMNS_MAX, JOB_DATASETS_MAX, JOB_FILTER_COLUMNS_MAX,
-    LIST_MAX, PROPOSALS_OPEN_MAX,
+    LIST_MAX, PROPOSALS_OPEN_MAX, RESETS_SCHEDULED_MAX, VOTERS_MAX, VOTING_CHANGE_MS_MIN,
 };
 use crate::state::StateError;
 
@@ -70,6 +72,13 @@ refusals! {
     #[error("account `{account}` is not active; an administrator of its member can restore it")]
     "account-not-active" AccountNotActive { account: AccountName },
 
+    /// A member that left takes no part any more.
+    #[error("member `{member}` has left for good; its datasets are withdrawn and its grants have ended")]
+    "member-left" MemberLeft { member: MemberName },
+    /// A recovery block stands for itself.
+    #[error("a recovery block holds one recovery and nothing else; send this call once the chain goes on")]
+    "recovery-only" RecoveryOnly,
+
     // --- accounts
     /// Lists of roles have one form.
     #[error("give one role or more, each once, in the order admin, owner, researcher, auditor")]
@@ -92,6 +101,9 @@ refusals! {
     /// A signing key belongs to one signer for ever.
     #[error("the key {key} is or was in use; make a new one")]
     "key-in-use" KeyInUse { key: PublicKey },
+    /// What the members vote on is not forestalled by taking its key.
+    #[error("the key {key} is named by proposal {proposal}, which is not decided or waits to come into force; make a new one")]
+    "key-reserved" KeyReserved { key: PublicKey, proposal: ProposalId },
     /// A change changes something.
     #[error("account `{account}` has exactly these keys; make new ones")]
     "keys-unchanged" KeysUnchanged { account: AccountName },
@@ -104,14 +116,29 @@ refusals! {
     #[error("member `{member}` is not suspended; nothing is to be restored")]
     "member-not-suspended" MemberNotSuspended { member: MemberName },
     /// Somebody must be left to vote.
-    #[error("member `{member}` is the last active one and cannot be suspended; restore another first")]
+    #[error("member `{member}` is the last active one and must stay; restore or admit another first")]
     "last-member" LastMember { member: MemberName },
     /// Parameters stay within what the software works with.
     #[error("{error}")]
     "parameter-out-of-bounds" ParameterOutOfBounds { error: ParameterError },
+    /// Somebody must be left to order and certify.
+    #[error("no voter would be left; let another node join the voters first")]
+    "last-voter" LastVoter,
+    /// Whoever decides alone must be there to decide.
+    #[error("member `{member}` is the managing agency; name another in the parameters first")]
+    "managing-agency" ManagingAgency { member: MemberName },
+    /// Whoever decides alone must be there to decide.
+    #[error("the managing agency `{member}` is no active member; name one that is, or none")]
+    "managing-agency-unknown" ManagingAgencyUnknown { member: MemberName },
     /// A change changes something.
     #[error("these are the parameters in force; propose others")]
     "parameters-unchanged" ParametersUnchanged,
+    /// No vote undoes another that its voters did not know.
+    #[error("other parameters were voted on since this was written; look at those in force and propose it again")]
+    "parameters-changed" ParametersChanged,
+    /// What waits to come into force comes into force.
+    #[error("height {height} is more than {EFFECTIVE_HEIGHT_AHEAD_MAX} blocks ahead; name an earlier one")]
+    "effective-height-too-far" EffectiveHeightTooFar { height: u64 },
     /// Open proposals are few enough to be read.
     #[error("member `{member}` has {PROPOSALS_OPEN_MAX} open proposals; wait until one is decided")]
     "proposals-open-too-many" ProposalsOpenTooMany { member: MemberName },
@@ -121,9 +148,134 @@ refusals! {
     /// Ballots are taken while a proposal is open.
     #[error("proposal {proposal} takes no more ballots; propose it again if it still matters")]
     "proposal-closed" ProposalClosed { proposal: ProposalId },
-    /// One ballot a member.
-    #[error("member `{member}` has voted on it; a ballot is final")]
+    /// One ballot a member. The same again only counts them anew, where that decides: members may have come or gone.
+    #[error("member `{member}` has voted on it, and the ballots do not decide it yet; a ballot is final")]
     "already-voted" AlreadyVoted { member: MemberName },
+    /// Changes that wait are few enough to be looked at in every block.
+    #[error("{RESETS_SCHEDULED_MAX} resets wait to come into force; vote again once one of them is")]
+    "schedule-full" ScheduleFull,
+    /// Only administrators manage a member.
+    #[error("`{account}` is no administrator of its member; name one that is")]
+    "not-administrator" NotAdministrator { account: AccountName },
+    /// An objection is to something that is about to happen.
+    #[error("proposal {proposal} is no reset that waits to come into force; nothing is to be objected to")]
+    "reset-not-scheduled" ResetNotScheduled { proposal: ProposalId },
+
+    // --- applications
+    /// An institution is admitted because it asks for it.
+    #[error("an institution applies itself, at a member's node; then vote on its application")]
+    "application-required" ApplicationRequired,
+    /// An application is for one chain.
+    #[error("the application is for another chain; take the genesis hash from the invitation")]
+    "application-wrong-chain" ApplicationWrongChain,
+    /// Applications are fresh, so that an old one is not brought again.
+    #[error("the application was made at {made}, more than an hour from now; set the clock and apply again")]
+    "application-outdated" ApplicationOutdated { made: Timestamp },
+    /// Somebody must manage the new member.
+    #[error("the first account needs the role admin; apply again with it")]
+    "application-without-administrator" ApplicationWithoutAdministrator,
+    /// Aggregators are voted on apart.
+    #[error("the first node is a voter or an observer; apply again with one of these roles")]
+    "application-node-role" ApplicationNodeRole,
+    /// Lists of offers have one form.
+    #[error("give each offer once, in the order datasets, compute, voting, research, audit")]
+    "offers-malformed" OffersMalformed,
+    /// The applicant holds both keys.
+    #[error("a signature of the application does not verify; sign it with the administrator's and the node's key")]
+    "application-signature" ApplicationSignature,
+    /// An application is brought once; what the members rejected does not come back by itself.
+    #[error("this application was brought already, as proposal {proposal}; make and sign another if it still matters")]
+    "application-repeated" ApplicationRepeated { proposal: ProposalId },
+    /// Member names are given once, for ever.
+    #[error("member `{member}` exists or existed; choose another name")]
+    "member-exists" MemberExists { member: MemberName },
+    /// One application a name at a time.
+    #[error("an application for the name `{member}` is open; wait for the vote, or choose another name")]
+    "application-open" ApplicationOpen { member: MemberName },
+    /// Open applications are few enough to be read.
+    #[error("{most} applications are open; wait until one is decided")]
+    "applications-open-too-many" ApplicationsOpenTooMany { most: u32 },
+    /// No member floods the others with applications.
+    #[error("{most} applications brought by member `{member}` are open; wait until one is decided, or ask another member")]
+    "applications-of-sponsor-too-many" ApplicationsOfSponsorTooMany { member: MemberName, most: u32 },
+
+    // --- nodes
+    /// Node names are given once, for ever.
+    #[error("node `{node}` exists or existed; choose another name")]
+    "node-exists" NodeExists { node: NodeName },
+    /// Nodes are named exactly.
+    #[error("node `{node}` is not registered; look it up in the list of nodes")]
+    "node-unknown" NodeUnknown { node: NodeName },
+    /// A removed node stays removed.
+    #[error("node `{node}` was removed for good; register the machine under another name")]
+    "node-removed" NodeRemoved { node: NodeName },
+    /// Voters and aggregators concern every member.
+    #[error("register the node as an observer; the members vote on other roles")]
+    "node-role-voted" NodeRoleVoted,
+    /// A change changes something.
+    #[error("node `{node}` is {role} already; nothing is to be changed")]
+    "node-role-unchanged" NodeRoleUnchanged { node: NodeName, role: NodeRole },
+    /// A member runs a bounded number of nodes.
+    #[error("member `{member}` has {most} nodes; remove one first")]
+    "nodes-too-many" NodesTooMany { member: MemberName, most: u32 },
+    /// No member outvotes the others by its number of machines.
+    #[error("member `{member}` has {most} voting nodes; demote one first, or vote on the parameter `voters_per_member_max`")]
+    "member-voters-too-many" MemberVotersTooMany { member: MemberName, most: u32 },
+    /// A change changes something.
+    #[error("node `{node}` has exactly this address; nothing is to be changed")]
+    "address-unchanged" AddressUnchanged { node: NodeName },
+    /// Only those that the members chose order.
+    #[error("node `{node}` has not the role voter; the members vote on it")]
+    "voter-role-missing" VoterRoleMissing { node: NodeName },
+    /// A number in ordering is asked for once, and joins once.
+    #[error("the node's number in ordering is {current}; read its record again and act on that")]
+    "raft-id-outdated" RaftIdOutdated { current: u64 },
+    /// A voter joins once.
+    #[error("node `{node}` is a voter already; nothing is to be done")]
+    "already-voter" AlreadyVoter { node: NodeName },
+    /// Ordering works with a bounded number of nodes.
+    #[error("{VOTERS_MAX} nodes order; one of them must be demoted or removed first")]
+    "voters-too-many" VotersTooMany,
+    /// Nobody makes epochs without end.
+    #[error("node `{node}` changed its part in voting less than {} seconds ago; do it after {until}", VOTING_CHANGE_MS_MIN / 1_000)]
+    "voting-changed-lately" VotingChangedLately { node: NodeName, until: Timestamp },
+
+    // --- recovery
+    /// A recovery is a deliberate act outside of ordering.
+    #[error("a recovery is applied with the node stopped, never ordered; use the recovery command")]
+    "recovery-not-ordered" RecoveryNotOrdered,
+    /// A recovery is for one chain and one height.
+    #[error("the recovery is for another chain or goes on from height {height}; draw up another")]
+    "recovery-mismatch" RecoveryMismatch { height: u64 },
+    /// A recovery goes on from the one before it.
+    #[error("the recovery goes on from another recovery than the last one here, {lineage}; draw up another")]
+    "recovery-lineage" RecoveryLineage { lineage: Hash },
+    /// A recovery names voters and abandoned members in one form.
+    #[error("name 1 to {VOTERS_MAX} voters, and the abandoned members, in ascending order, each once")]
+    "recovery-voters-malformed" RecoveryVotersMalformed,
+    /// Only nodes that take part can go on.
+    #[error("node `{node}` cannot vote: it is an aggregator; name voters and observers of active members")]
+    "recovery-node-unfit" RecoveryNodeUnfit { node: NodeName },
+    /// A recovery names the voters' keys.
+    #[error("the recovery names another key for node `{node}` than the registered one; draw up another")]
+    "recovery-node-key" RecoveryNodeKey { node: NodeName },
+    /// A recovery is signed in one form.
+    #[error("give the signatures in ascending order of account, each once; the first one's account signs the transaction")]
+    "recovery-signatures-malformed" RecoverySignaturesMalformed,
+    /// A recovery is each one's own act.
+    #[error("the signature of `{account}` does not verify under its registered key; sign the recovery again")]
+    "recovery-signature" RecoverySignatureBad { account: AccountName },
+    /// Every member that goes on agrees.
+    #[error("no administrator of member `{member}` has signed; every member with a voter does")]
+    "recovery-unsigned" RecoveryUnsigned { member: MemberName },
+    /// Whoever signed goes on.
+    #[error("member `{member}` has signed and is named as abandoned; draw up another recovery")]
+    "recovery-abandons-signer" RecoveryAbandonsSigner { member: MemberName },
+    /// Nobody is passed over in silence.
+    #[error(
+        "{active} members are active, {signed} have signed and {abandoned} are named as abandoned; each must be one or the other"
+    )]
+    "recovery-members-missing" RecoveryMembersMissing { signed: usize, abandoned: usize, active: usize },
 
     // --- datasets
     /// Dataset names are given once.

@@ -1,10 +1,13 @@
 //! One call being judged: what it reads, writes and says happened.
 
 use galen_types::member::{Account, Node, Role};
+use galen_types::proposal::ProposedChange;
 use galen_types::{AccountName, Encoding, Event, Hash, MemberName, Parameters, Timestamp};
 
+use crate::changes::Changes;
 use crate::execute::{BlockContext, Writes};
-use crate::keys::{Key, PRESENT};
+use crate::keys::Key;
+use crate::provenance::concerning;
 use crate::refusal::{Failure, Refusal};
 use crate::signer::Actor;
 use crate::state::{Lookup, StateError, StateRead};
@@ -14,15 +17,15 @@ pub(crate) type Judged<T = ()> = Result<T, Failure>;
 
 /// One call being judged. Its writes are seen by its own later reads and dropped if it is refused.
 pub(crate) struct Session<'call> {
-    state: &'call dyn StateRead,
-    block: &'call BlockContext,
+    /// What it reads and writes.
+    pub(crate) changes: Changes<'call>,
+    pub(crate) block: &'call BlockContext,
     /// The transaction's id, which becomes the id of what it creates.
     pub(crate) id: Hash,
     pub(crate) parameters: Parameters,
     actor: Actor,
     /// What the event of this call has in common with every event of it.
     event: Event,
-    writes: Writes,
     events: Vec<Event>,
     /// Events that stay when the call is refused: decisions to deny.
     denials: Vec<Event>,
@@ -37,8 +40,8 @@ impl<'call> Session<'call> {
         actor: Actor,
         event: Event,
     ) -> Self {
-        let (writes, events, denials) = (Writes::new(), Vec::new(), Vec::new());
-        Self { state, block, id, parameters, actor, event, writes, events, denials }
+        let (events, denials) = (Vec::new(), Vec::new());
+        Self { changes: Changes::new(state), block, id, parameters, actor, event, events, denials }
     }
 
     /// Block time.
@@ -88,25 +91,50 @@ impl<'call> Session<'call> {
     }
 
     pub(crate) fn put<T: Encoding>(&mut self, key: Key<T>, record: &T) {
-        self.writes.insert(key.into_bytes(), Some(record.encode()));
+        self.changes.put(key, record);
     }
 
     pub(crate) fn put_present(&mut self, key: Key<u8>) {
-        self.put(key, &PRESENT);
+        self.changes.put_present(key);
     }
 
     pub(crate) fn remove<T>(&mut self, key: Key<T>) {
-        self.writes.insert(key.into_bytes(), None);
+        self.changes.remove(key);
     }
 
-    /// Adds to a counter. One that would leave its range is damage of the state, for rules keep them within it.
     pub(crate) fn count(&mut self, key: Key<u32>, change: i8) -> Result<u32, StateError> {
-        let count = self.load(&key)?.unwrap_or(0);
-        let changed = count.checked_add_signed(change.into()).ok_or_else(|| {
-            StateError::new(format_args!("the counter under key {key} is {count} and cannot change by {change}"))
-        })?;
-        self.put(key, &changed);
-        Ok(changed)
+        self.changes.count(key, change)
+    }
+
+    /// Does something that a rule may refuse without the call being refused: then nothing of it is left.
+    pub(crate) fn attempt(
+        &mut self,
+        doing: impl FnOnce(&mut Self) -> Judged,
+    ) -> Result<Result<(), Refusal>, StateError> {
+        let (writes, events) = (self.changes.writes.clone(), self.events.len());
+        match doing(self) {
+            Ok(()) => Ok(Ok(())),
+            Err(Failure::State(error)) => Err(error),
+            Err(Failure::Refused(refusal)) => {
+                self.changes.writes = writes;
+                self.events.truncate(events);
+                Ok(Err(refusal))
+            }
+        }
+    }
+
+    /// Whether something could be done now: it is tried, and nothing of it is left.
+    pub(crate) fn check(&mut self, doing: impl FnOnce(&mut Self) -> Judged) -> Judged {
+        let (writes, events) = (self.changes.writes.clone(), self.events.len());
+        let judged = doing(self);
+        self.changes.writes = writes;
+        self.events.truncate(events);
+        judged
+    }
+
+    /// Makes every event of this call name the member, account or node that a proposal is about.
+    pub(crate) fn concern(&mut self, change: &ProposedChange) {
+        self.event = concerning(change, self.event.clone());
     }
 
     /// An event of this call, to be completed and recorded.
@@ -126,7 +154,7 @@ impl<'call> Session<'call> {
 
     /// The writes and events of a call that was done.
     pub(crate) fn applied(self) -> (Writes, Vec<Event>) {
-        (self.writes, self.events)
+        (self.changes.writes, self.events)
     }
 
     /// The events of a call that was refused: its decisions to deny, or the call itself with the rule.
@@ -137,9 +165,6 @@ impl<'call> Session<'call> {
 
 impl Lookup for Session<'_> {
     fn lookup(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        match self.writes.get(key) {
-            Some(written) => Ok(written.clone()),
-            None => self.state.get(key),
-        }
+        self.changes.lookup(key)
     }
 }

@@ -24,8 +24,9 @@ impl Actor {
     }
 }
 
-/// The key under which a signer's signatures are to be checked; `None` for one that is unknown or suspended, or whose
-/// member is. Ask it of the parent block's state: keys hold from the block after the one that registers them.
+/// The key under which a signer's signatures are to be checked; `None` for one that is unknown, suspended or removed,
+/// or whose member is not active. Ask it of the parent block's state with what [`crate::begin_block`] changes: a key holds
+/// from the block after the one whose transaction registers it, or from the block at whose start it comes into force.
 ///
 /// # Errors
 /// [`StateError`] when the state cannot be read.
@@ -39,8 +40,10 @@ pub(crate) fn load_actor(state: &dyn StateRead, signer: &Signer) -> Result<Resul
     let Some(member) = state.load(&keys::member(signer.member()))? else {
         return Ok(Err(unknown()));
     };
-    if member.standing != Standing::Active {
-        return Ok(Err(VoidReason::SuspendedMember(member.name)));
+    match member.standing {
+        Standing::Active => {}
+        Standing::Suspended => return Ok(Err(VoidReason::SuspendedMember(member.name))),
+        Standing::Left => return Ok(Err(VoidReason::LeftMember(member.name))),
     }
     Ok(match signer {
         Signer::Account(name) => match state.load(&keys::account(name))? {
@@ -48,6 +51,10 @@ pub(crate) fn load_actor(state: &dyn StateRead, signer: &Signer) -> Result<Resul
             Some(account) if account.standing != Standing::Active => Err(VoidReason::SuspendedSigner(signer.clone())),
             Some(account) => Ok(Actor::Account(account)),
         },
-        Signer::Node(name) => state.load(&keys::node(name))?.map(Actor::Node).ok_or_else(unknown),
+        Signer::Node(name) => match state.load(&keys::node(name))? {
+            None => Err(unknown()),
+            Some(node) if node.standing != Standing::Active => Err(VoidReason::RemovedNode(node.name)),
+            Some(node) => Ok(Actor::Node(node)),
+        },
     })
 }

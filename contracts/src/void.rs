@@ -1,6 +1,6 @@
 //! Void transactions: what is never recorded, because nobody is bound by it or it would let strangers fill the chain.
 
-use galen_types::{MemberName, Signer, Timestamp};
+use galen_types::{MemberName, NodeName, Signer, Timestamp};
 
 /// Why a transaction is void.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,12 @@ pub enum VoidReason {
     /// An account that does not take part.
     #[error("signer `{0}` is not active; an administrator of its member can restore it")]
     SuspendedSigner(Signer),
+    /// A node that was taken out.
+    #[error("node `{0}` was removed for good; register the machine under another name")]
+    RemovedNode(NodeName),
+    /// A member that left.
+    #[error("member `{0}` has left for good")]
+    LeftMember(MemberName),
     /// A member that does not take part.
     #[error("member `{0}` is not active; the other members can restore it by vote")]
     SuspendedMember(MemberName),
@@ -54,6 +60,8 @@ impl VoidReason {
             Self::Duplicate => "transaction-duplicate",
             Self::UnknownSigner(_) => "transaction-unknown-signer",
             Self::SuspendedSigner(_) => "transaction-suspended-signer",
+            Self::RemovedNode(_) => "transaction-removed-node",
+            Self::LeftMember(_) => "transaction-left-member",
             Self::SuspendedMember(_) => "transaction-suspended-member",
             Self::RefusalQuotaExhausted { .. } => "transaction-refusal-quota-exhausted",
         }

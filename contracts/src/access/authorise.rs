@@ -90,10 +90,11 @@ pub(crate) fn active_account<L: Lookup + ?Sized>(state: &L, name: &AccountName) 
 pub(crate) fn active_member<L: Lookup + ?Sized>(state: &L, name: &galen_types::MemberName) -> Result<(), Failure> {
     match state.load(&keys::member(name))? {
         None => Err(Refusal::MemberUnknown { member: name.clone() }.into()),
-        Some(member) if member.standing != Standing::Active => {
-            Err(Refusal::MemberNotActive { member: member.name }.into())
-        }
-        Some(_) => Ok(()),
+        Some(member) => match member.standing {
+            Standing::Active => Ok(()),
+            Standing::Suspended => Err(Refusal::MemberNotActive { member: member.name }.into()),
+            Standing::Left => Err(Refusal::MemberLeft { member: member.name }.into()),
+        },
     }
 }
 

@@ -4,9 +4,10 @@
 use galen_types::access::{Grant, GrantLimits, Request, RequestState};
 use galen_types::member::Role;
 use galen_types::vocabulary::ReasonCode;
-use galen_types::{Event, GrantId, RequestId, Timestamp};
+use galen_types::{AccountName, DatasetName, Event, GrantId, RequestId, Timestamp};
 
-use super::lifecycle::{Step, advance};
+use super::authorise::active_member;
+use super::lifecycle::{Step, advance, is_open};
 use super::requests;
 use crate::keys;
 use crate::limits::GRANTS_ACTIVE_MAX;
@@ -21,17 +22,33 @@ pub fn grant_in_force(grant: &Grant, now: Timestamp) -> bool {
         && grant.limits.uses_max.is_none_or(|uses_max| grant.uses < uses_max)
 }
 
-/// Where a request stands at a time: an approved one whose grant's time is over has expired, whether or not a call has
-/// written that down.
+/// When the part of a member ended that a grant or request depends on: the grantee's or the dataset's, whichever left
+/// first.
+pub(crate) fn party_left<L: Lookup + ?Sized>(
+    state: &L,
+    grantee: &AccountName,
+    dataset: &DatasetName,
+) -> Result<Option<Timestamp>, StateError> {
+    let left = [state.load(&keys::member_left(&grantee.member))?, state.load(&keys::member_left(&dataset.member))?];
+    Ok(left.into_iter().flatten().min())
+}
+
+/// Where a request stands at a time, whether or not a call has written that down: an approved one whose grant's time is
+/// over, or whose grantee's or dataset's member left, has expired; an open one whose applicant's or dataset's member left
+/// is closed.
 ///
 /// # Errors
 /// [`StateError`] when the state cannot be used.
 pub fn request_state_at(state: &dyn StateRead, request: &Request, now: Timestamp) -> Result<RequestState, StateError> {
+    let left = party_left(state, &request.applicant, &request.dataset)?.is_some();
     if let (RequestState::Approved, Some(id)) = (request.state, request.grant) {
         let grant = state.load_present(&keys::grant(id))?;
-        if !grant_in_force(&grant, now) {
+        if left || !grant_in_force(&grant, now) {
             return Ok(RequestState::Expired);
         }
+    }
+    if left && is_open(request.state) {
+        return Ok(RequestState::Closed);
     }
     Ok(request.state)
 }
@@ -39,6 +56,7 @@ pub fn request_state_at(state: &dyn StateRead, request: &Request, now: Timestamp
 pub(crate) fn approve(session: &mut Session<'_>, id: RequestId, limits: &GrantLimits) -> Judged {
     let (mut request, owner) = requests::to_decide(session, id)?;
     crate::datasets::usable(session, &request.dataset)?;
+    active_member(session, &request.applicant.member)?;
     if let Some(expires) = limits.expires.filter(|expires| *expires <= session.now()) {
         return Err(Refusal::GrantExpiredAtOnce { expires }.into());
     }

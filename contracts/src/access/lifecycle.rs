@@ -62,7 +62,7 @@ const fn word(step: Step) -> &'static str {
 }
 
 /// Whether a request waits for somebody and counts against its applicant's open requests.
-const fn is_open(state: RequestState) -> bool {
+pub(super) const fn is_open(state: RequestState) -> bool {
     matches!(state, RequestState::Draft | RequestState::Submitted | RequestState::Returned)
 }
 

@@ -26,12 +26,14 @@ pub fn job_site_permitted(state: &dyn StateRead, now: Timestamp, job: &Job, site
 pub(super) fn site_permitted<L: Lookup + ?Sized>(state: &L, now: Timestamp, job: &Job, site: &JobSite) -> Judged {
     let name = &site.version.dataset;
     let lost = |cause| Failure::from(Refusal::JobPermissionLost { dataset: name.clone(), cause });
-    let takes_part = |judged: Judged, cause| match judged {
-        Err(Failure::Refused(_)) => Err(lost(cause)),
+    let takes_part = |judged: Judged, suspended, left| match judged {
+        Err(Failure::Refused(Refusal::MemberLeft { .. })) => Err(lost(left)),
+        Err(Failure::Refused(_)) => Err(lost(suspended)),
         other => other,
     };
-    takes_part(active_account(state, &job.submitter).map(|_| ()), "its submitter is suspended")?;
-    takes_part(active_member(state, &name.member), "its owner is suspended")?;
+    let submitter = active_account(state, &job.submitter).map(|_| ());
+    takes_part(submitter, "its submitter is suspended", "its submitter's member has left")?;
+    takes_part(active_member(state, &name.member), "its owner is suspended", "its owner has left")?;
     if is_withdrawn(state, name, site.version.version)? {
         return Err(lost("it is withdrawn"));
     }

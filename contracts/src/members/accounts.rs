@@ -11,6 +11,8 @@
 use galen_types::member::{Account, EncryptionKey, NewAccount, Role, Standing};
 use galen_types::{AccountName, PublicKey, Signer};
 
+use super::signing_keys;
+use crate::changes::Changes;
 use crate::keys;
 use crate::refusal::Refusal;
 use crate::session::{Judged, Session};
@@ -23,7 +25,7 @@ pub(crate) fn add(session: &mut Session<'_>, new: &NewAccount) -> Judged {
     if session.load(&keys::account(&name))?.is_some() {
         return Err(Refusal::AccountExists { account: name }.into());
     }
-    register_key(session, new.key, &name)?;
+    signing_keys::register_own(session, new.key, &Signer::Account(name.clone()))?;
     let account = Account {
         name,
         key: new.key,
@@ -74,7 +76,7 @@ pub(crate) fn rotate_key(
         return Err(Refusal::KeysUnchanged { account: before.name }.into());
     }
     if before.key != key {
-        register_key(session, key, name)?;
+        signing_keys::register_own(session, key, &Signer::Account(name.clone()))?;
     }
     let after = Account { key, encryption_key, ..before.clone() };
     store(session, Some(&before), &after)
@@ -86,32 +88,30 @@ fn managed(session: &Session<'_>, name: &AccountName) -> Judged<Account> {
     session.require(&keys::account(name), || Refusal::AccountUnknown { account: name.clone() })
 }
 
-fn check_roles(roles: &[Role]) -> Judged {
+pub(super) fn check_roles(roles: &[Role]) -> Judged {
     if roles.is_empty() || !roles.is_sorted_by(|left, right| left < right) {
         return Err(Refusal::RolesMalformed.into());
     }
     Ok(())
 }
 
-fn register_key(session: &mut Session<'_>, key: PublicKey, account: &AccountName) -> Judged {
-    if session.load(&keys::signing_key(&key))?.is_some() {
-        return Err(Refusal::KeyInUse { key }.into());
-    }
-    session.put(keys::signing_key(&key), &Signer::Account(account.clone()));
+/// Writes an account and records the event.
+fn store(session: &mut Session<'_>, before: Option<&Account>, after: &Account) -> Judged {
+    store_record(&mut session.changes, before, after)?;
+    session.record(session.event());
     Ok(())
 }
 
-/// Writes an account, keeps count of its member's active administrators, and records the event.
-fn store(session: &mut Session<'_>, before: Option<&Account>, after: &Account) -> Judged {
+/// Writes an account and keeps count of its member's active administrators.
+pub(super) fn store_record(changes: &mut Changes<'_>, before: Option<&Account>, after: &Account) -> Judged {
     let manages = |account: &Account| account.standing == Standing::Active && account.has_role(Role::Admin);
     let counter = keys::administrators_active(&after.name.member);
     let (managed, manages) = (before.is_some_and(manages), manages(after));
     if manages && !managed {
-        session.count(counter, 1)?;
-    } else if managed && !manages && session.count(counter, -1)? == 0 {
+        changes.count(counter, 1)?;
+    } else if managed && !manages && changes.count(counter, -1)? == 0 {
         return Err(Refusal::LastAdministrator { account: after.name.clone() }.into());
     }
-    session.put(keys::account(&after.name), after);
-    session.record(session.event());
+    changes.put(keys::account(&after.name), after);
     Ok(())
 }

@@ -1,7 +1,9 @@
 use galen_types::access::{Contract, Grant, Request, RequestState, Scope};
-use galen_types::{AccountName, DatasetName, GrantId, MemberName, RequestId};
+use galen_types::{AccountName, DatasetName, GrantId, MemberName, RequestId, Timestamp};
 
 use super::Start;
+use crate::access::grants::party_left;
+use crate::access::request_state_at;
 use crate::keys;
 use crate::state::{Lookup, StateError, StateRead};
 
@@ -33,7 +35,27 @@ pub fn get_contract_version(
 /// # Errors
 /// [`StateError`] when the state cannot be used.
 pub fn get_request(state: &dyn StateRead, id: RequestId) -> Result<Option<Request>, StateError> {
-    state.load(&keys::request(id))
+    state.load(&keys::request(id))?.map(|request| as_it_stands(state, request)).transpose()
+}
+
+/// A request of or to a member that left, as that leaves it.
+fn as_it_stands(state: &dyn StateRead, mut request: Request) -> Result<Request, StateError> {
+    if party_left(state, &request.applicant, &request.dataset)?.is_some() {
+        request.state = request_state_at(state, &request, Timestamp(0))?;
+    }
+    Ok(request)
+}
+
+fn all_as_they_stand(state: &dyn StateRead, requests: Vec<Request>) -> Result<Vec<Request>, StateError> {
+    requests.into_iter().map(|request| as_it_stands(state, request)).collect()
+}
+
+/// A grant, which ends at the latest when its grantee's or its dataset's member leaves.
+fn ended_by_leaving(state: &dyn StateRead, mut grant: Grant) -> Result<Grant, StateError> {
+    if let Some(left) = party_left(state, &grant.grantee, &grant.dataset)? {
+        grant.limits.expires = Some(grant.limits.expires.map_or(left, |expires| expires.min(left)));
+    }
+    Ok(grant)
 }
 
 fn request(id: galen_types::Hash) -> keys::Key<Request> {
@@ -51,7 +73,7 @@ pub fn list_requests_of(
     limit: usize,
 ) -> Result<Vec<Request>, StateError> {
     let start = Start::new(state, start_after.map(keys::request), keys::request_of)?;
-    start.page(state, &keys::requests_of(applicant), limit, request)
+    all_as_they_stand(state, start.page(state, &keys::requests_of(applicant), limit, request)?)
 }
 
 /// Requests for a dataset, in the order filed.
@@ -65,11 +87,11 @@ pub fn list_requests_for(
     limit: usize,
 ) -> Result<Vec<Request>, StateError> {
     let start = Start::new(state, start_after.map(keys::request), keys::request_for)?;
-    start.page(state, &keys::requests_for(dataset), limit, request)
+    all_as_they_stand(state, start.page(state, &keys::requests_for(dataset), limit, request)?)
 }
 
 /// Requests for any dataset of a member that are in a state, in the order filed: `Submitted` is what waits for its
-/// owners.
+/// owners. A request whose applicant left is listed where it stood, and says that it is closed.
 ///
 /// # Errors
 /// [`StateError`] when the state cannot be used.
@@ -82,7 +104,7 @@ pub fn list_requests_to(
 ) -> Result<Vec<Request>, StateError> {
     let start =
         Start::new(state, start_after.map(keys::request), |request: &Request| keys::request_to(request, in_state))?;
-    start.page(state, &keys::requests_to(member, in_state), limit, request)
+    all_as_they_stand(state, start.page(state, &keys::requests_to(member, in_state), limit, request)?)
 }
 
 /// A grant.
@@ -90,7 +112,7 @@ pub fn list_requests_to(
 /// # Errors
 /// [`StateError`] when the state cannot be used.
 pub fn get_grant(state: &dyn StateRead, id: GrantId) -> Result<Option<Grant>, StateError> {
-    state.load(&keys::grant(id))
+    state.load(&keys::grant(id))?.map(|grant| ended_by_leaving(state, grant)).transpose()
 }
 
 /// Grants of a grantee, in the order given.
@@ -104,7 +126,8 @@ pub fn list_grants_of(
     limit: usize,
 ) -> Result<Vec<Grant>, StateError> {
     let start = Start::new(state, start_after.map(keys::grant), keys::grant_of)?;
-    start.page(state, &keys::grants_of(grantee), limit, |id| keys::grant(GrantId(id)))
+    let grants = start.page(state, &keys::grants_of(grantee), limit, |id| keys::grant(GrantId(id)))?;
+    grants.into_iter().map(|grant| ended_by_leaving(state, grant)).collect()
 }
 
 /// Grants on a dataset, in the order given.
@@ -118,5 +141,6 @@ pub fn list_grants_on(
     limit: usize,
 ) -> Result<Vec<Grant>, StateError> {
     let start = Start::new(state, start_after.map(keys::grant), keys::grant_on)?;
-    start.page(state, &keys::grants_on(dataset), limit, |id| keys::grant(GrantId(id)))
+    let grants = start.page(state, &keys::grants_on(dataset), limit, |id| keys::grant(GrantId(id)))?;
+    grants.into_iter().map(|grant| ended_by_leaving(state, grant)).collect()
 }

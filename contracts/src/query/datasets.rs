@@ -1,16 +1,18 @@
 use galen_types::dataset::{Dataset, Version, VersionState};
+use galen_types::member::Standing;
 use galen_types::{DatasetName, MemberName};
 
 use super::page;
 use crate::keys;
 use crate::state::{Lookup, StateError, StateRead};
 
-/// A dataset.
+/// A dataset; withdrawn, where its member left.
 ///
 /// # Errors
 /// [`StateError`] when the state cannot be used.
 pub fn get_dataset(state: &dyn StateRead, name: &DatasetName) -> Result<Option<Dataset>, StateError> {
-    state.load(&keys::dataset(name))
+    let dataset = state.load(&keys::dataset(name))?;
+    dataset.map(|dataset| withdrawn_by_leaving(state, dataset)).transpose()
 }
 
 /// Datasets, of one member or of all, by member and name.
@@ -23,7 +25,40 @@ pub fn list_datasets(
     start_after: Option<&DatasetName>,
     limit: usize,
 ) -> Result<Vec<Dataset>, StateError> {
-    page(state, &keys::datasets(member), start_after.map(keys::dataset), limit)
+    let datasets = page(state, &keys::datasets(member), start_after.map(keys::dataset), limit)?;
+    datasets.into_iter().map(|dataset| withdrawn_by_leaving(state, dataset)).collect()
+}
+
+fn withdrawn_by_leaving(state: &dyn StateRead, mut dataset: Dataset) -> Result<Dataset, StateError> {
+    if state.load(&keys::member_left(&dataset.name.member))?.is_some() {
+        dataset.state = VersionState::Withdrawn;
+    }
+    Ok(dataset)
+}
+
+/// Whether a dataset can be used by those who may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatasetStanding {
+    /// It can.
+    Usable,
+    /// Not while its member is suspended.
+    OwnerSuspended,
+    /// Withdrawn by its owner, or because its member left.
+    Withdrawn,
+}
+
+/// Whether a dataset can be used; `None` when it is unknown.
+///
+/// # Errors
+/// [`StateError`] when the state cannot be used.
+pub fn dataset_standing(state: &dyn StateRead, name: &DatasetName) -> Result<Option<DatasetStanding>, StateError> {
+    let Some(dataset) = get_dataset(state, name)? else { return Ok(None) };
+    let member = state.load_present(&keys::member(&name.member))?;
+    Ok(Some(match (dataset.state, member.standing) {
+        (VersionState::Withdrawn, _) | (_, Standing::Left) => DatasetStanding::Withdrawn,
+        (VersionState::Active, Standing::Suspended) => DatasetStanding::OwnerSuspended,
+        (VersionState::Active, Standing::Active) => DatasetStanding::Usable,
+    }))
 }
 
 /// A version of a dataset.
@@ -34,12 +69,13 @@ pub fn get_version(state: &dyn StateRead, name: &DatasetName, number: u32) -> Re
     state.load(&keys::version(name, number))
 }
 
-/// The newest version that can be used; `None` when the dataset is unknown or withdrawn, or every version is.
+/// The newest version that can be used; `None` when the dataset is unknown or withdrawn, its member left, or every
+/// version is withdrawn.
 ///
 /// # Errors
 /// [`StateError`] when the state cannot be used.
 pub fn get_newest_version(state: &dyn StateRead, name: &DatasetName) -> Result<Option<Version>, StateError> {
-    match state.load(&keys::dataset(name))? {
+    match get_dataset(state, name)? {
         Some(dataset) if dataset.state == VersionState::Active => crate::datasets::newest_active(state, &dataset),
         _ => Ok(None),
     }

@@ -2,7 +2,8 @@
 //! records after `start_after` (from the beginning where it is `None`), at most `limit`. A page that is shorter than
 //! `limit` is the last.
 //!
-//! Records are given as stored. What depends on time is judged by [`crate::access::request_state_at`],
+//! Records are given as stored; but datasets of a member that left are withdrawn, its grants ended when it left, and its
+//! open requests are closed, for its leaving says so without touching each of them. What depends on time is judged by [`crate::access::request_state_at`],
 //! [`crate::access::grant_in_force`] and [`proposal_state_at`].
 
 mod access;
@@ -14,11 +15,14 @@ pub use access::{
     get_contract, get_contract_version, get_grant, get_request, list_grants_of, list_grants_on, list_requests_for,
     list_requests_of, list_requests_to,
 };
-pub use datasets::{get_dataset, get_newest_version, get_version, list_datasets, list_versions};
+pub use datasets::{
+    DatasetStanding, dataset_standing, get_dataset, get_newest_version, get_version, list_datasets, list_versions,
+};
 pub use jobs::{get_job, list_jobs_of, list_jobs_running};
 pub use members::{
-    get_account, get_member, get_node, get_parameters, get_proposal, get_voter_set, list_accounts, list_members,
-    list_nodes, list_proposals, proposal_state_at,
+    get_account, get_account_due, get_lineage, get_member, get_node, get_node_by_raft_id, get_parameters, get_proposal,
+    get_recovery, get_voter_set, list_accounts, list_applications_open, list_members, list_nodes, list_ordering,
+    list_proposals, list_recoveries, list_retired, list_scheduled, proposal_state_at, tally,
 };
 
 use galen_types::{Encoding, Hash};

@@ -3,9 +3,15 @@
 
 mod authorisation;
 mod golden;
+mod joining;
+mod leaving;
+mod membership_properties;
+mod ordering;
 mod properties;
 mod queries;
+mod recovery;
 mod refusals;
+mod refusals_membership;
 mod scenario;
 mod speed;
 mod support;

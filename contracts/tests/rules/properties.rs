@@ -152,7 +152,7 @@ fn call_of((kind, who, first, second, third): Step, chain: &Consortium, made: &M
                 1 => ProposedChange::RestoreMember { member: target },
                 _ => {
                     let parameters = Parameters { requests_open_max: u32::from(third) + 1, ..Parameters::default() };
-                    ProposedChange::SetParameters { parameters }
+                    chain.set_parameters(parameters, 0)
                 }
             };
             (signer("admin"), Call::Propose(change))

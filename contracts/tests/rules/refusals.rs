@@ -1,4 +1,5 @@
-//! Every rule refuses something: one case a refusal, in the order of `Refusal`.
+//! Every rule refuses something: one case a refusal. Those of members, nodes, voters and
+//! recoveries are in `refusals_membership.rs`.
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use galen_types::{
     Call, ColumnName, Encoding, GrantId, Hash, JobId, Outcome, Parameters, ProposalId, RequestId, Slug, Timestamp,
 };
 
+use crate::refusals_membership;
 use crate::support::{
     Consortium, MEMBERS, approve, content, encryption_key, name, new_account, public_key, rule, set_contract, slug,
     specification, terms,
@@ -22,7 +24,7 @@ const REASON: ReasonCode = ReasonCode::Administrative;
 const RESEARCHER: &str = "researcher@hennepin";
 
 /// Prepares a consortium and gives the call that the rule refuses.
-type Case = fn(&mut Consortium) -> (&'static str, Call);
+pub(crate) type Case = fn(&mut Consortium) -> (&'static str, Call);
 
 fn publish_call(content: VersionContent) -> (&'static str, Call) {
     ("owner@harlem", Call::PublishDataset { dataset: slug("new"), content, discoverable: false })
@@ -109,10 +111,11 @@ fn finish(job: JobId, sites: Vec<SiteOutcome>) -> (&'static str, Call) {
     ("aggregator.harlem", Call::FinishJob { job, result: Hash::ZERO, sites, summaries_deleted: true })
 }
 
-fn set_parameters(change: impl FnOnce(&mut Parameters)) -> (&'static str, Call) {
+pub(crate) fn set_parameters(change: impl FnOnce(&mut Parameters)) -> (&'static str, Call) {
     let mut parameters = Parameters::default();
     change(&mut parameters);
-    ("admin@harlem", Call::Propose(ProposedChange::SetParameters { parameters }))
+    let based_on = Parameters::default().hash();
+    ("admin@harlem", Call::Propose(ProposedChange::SetParameters { parameters, based_on, effective_height: 0 }))
 }
 
 fn vote(proposal: ProposalId) -> Call {
@@ -455,7 +458,7 @@ const CASES: &[(&str, Case)] = &[
 
 #[test]
 fn every_rule_refuses_its_case_and_changes_nothing() {
-    for (code, case) in CASES {
+    for (code, case) in CASES.iter().chain(refusals_membership::CASES) {
         let mut chain = Consortium::new();
         let (signer, call) = case(&mut chain);
         let before = chain.state.clone();
@@ -474,8 +477,8 @@ fn every_rule_refuses_its_case_and_changes_nothing() {
 
 #[test]
 fn the_cases_are_the_rules() {
-    let cases: Vec<_> = CASES.iter().map(|(code, _)| *code).collect();
-    assert_eq!(cases, Refusal::CODES);
+    let cases = CASES.iter().chain(refusals_membership::CASES).map(|(code, _)| *code);
+    assert_eq!(cases.collect::<BTreeSet<_>>(), Refusal::CODES.iter().copied().collect());
 }
 
 #[test]

@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use galen_contracts::{BlockContext, Recorded, StateError, StateRead, Verdict, execute, genesis_writes};
+use galen_contracts::{
+    BlockContext, Recorded, StateError, StateRead, Verdict, begin_block, execute, genesis_writes, query,
+};
 use galen_types::access::{AccessTerms, Effect, GrantLimits, Rule};
+use galen_types::application::{Application, Offer, SignedApplication};
 use galen_types::dataset::{Column, ColumnKind, FileFormat, VersionContent};
 use galen_types::genesis::{Founder, FoundingNode};
 use galen_types::hash::Context;
 use galen_types::job::JobSpecification;
-use galen_types::member::{EncryptionKey, NewAccount, NodeAddress, NodeRole, Role};
+use galen_types::member::{EncryptionKey, NewAccount, NewNode, Node, NodeAddress, NodeRole, Role, Standing};
+use galen_types::proposal::{Ballot, ProposalState, ProposedChange};
 use galen_types::vocabulary::{Action, DataUse, DataUseTerm, Purpose, Statistic};
 use galen_types::{
-    Call, DecodedTransaction, Encoding, Genesis, Hash, Outcome, Parameters, PublicKey, Signature, Signer, Slug,
-    Timestamp, TransactionBody, TransactionId,
+    Call, DecodedTransaction, Encoding, Event, Genesis, Hash, Outcome, Parameters, ProposalId, PublicKey, SecretKey,
+    Signature, Signer, Slug, Timestamp, TransactionBody, TransactionId,
 };
 
 /// A state in a map.
@@ -60,6 +64,8 @@ pub(crate) const MEMBERS: [&str; 4] = ["harlem", "hennepin", "kentucky", "missis
 pub(crate) struct Consortium {
     pub(crate) state: MemoryState,
     pub(crate) block: BlockContext,
+    /// What came into force at the starts of blocks.
+    pub(crate) begun: Vec<Event>,
     salt: u64,
 }
 
@@ -72,7 +78,11 @@ where
 }
 
 pub(crate) fn public_key(seed: &str) -> PublicKey {
-    PublicKey::Ed25519(Hash::of(Context::Commitment, seed.as_bytes()).0)
+    secret_key(seed).public_key()
+}
+
+pub(crate) fn secret_key(seed: &str) -> SecretKey {
+    SecretKey::from_seed(&Hash::of(Context::Commitment, seed.as_bytes()).0)
 }
 
 pub(crate) fn encryption_key(seed: &str) -> EncryptionKey {
@@ -124,8 +134,15 @@ impl Consortium {
         let genesis = genesis(parameters);
         let mut state = MemoryState::default();
         state.0.extend(genesis_writes(&genesis));
-        let block = BlockContext { genesis: genesis.hash(), height: 0, time: FOUNDED, rules_version: 1 };
-        Self { state, block, salt: 0 }
+        let block = BlockContext {
+            genesis: genesis.hash(),
+            height: 0,
+            time: FOUNDED,
+            rules_version: 1,
+            epoch: 0,
+            recovery: false,
+        };
+        Self { state, block, begun: Vec::new(), salt: 0 }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -137,10 +154,19 @@ impl Consortium {
         self.block.time = self.block.time.plus_ms(milliseconds);
     }
 
-    /// The next transaction of a signer; the next block is its block.
-    pub(crate) fn transaction(&mut self, signer: &str, call: Call) -> DecodedTransaction {
+    /// Begins the next block.
+    pub(crate) fn next_block(&mut self) {
         self.block.height += 1;
         self.wait_ms(1_000);
+        self.block.epoch = query::get_voter_set(&self.state).unwrap().epoch;
+        let begun = begin_block(&self.state, &self.block).unwrap();
+        self.state.apply(begun.writes);
+        self.begun.extend(begun.events);
+    }
+
+    /// The next transaction of a signer; the next block is its block.
+    pub(crate) fn transaction(&mut self, signer: &str, call: Call) -> DecodedTransaction {
+        self.next_block();
         self.salt += 1;
         let mut salt = [0; 16];
         salt[..8].copy_from_slice(&self.salt.to_le_bytes());
@@ -211,6 +237,85 @@ impl Consortium {
         }
     }
 
+    // --- members, nodes and voters
+
+    /// Proposes a change in hennepin's name (kentucky's, while that is suspended) and lets it pass by the ballots of the
+    /// first that can vote.
+    pub(crate) fn pass(&mut self, change: ProposedChange) -> ProposalId {
+        let hennepin = query::get_member(&self.state, &name("hennepin")).unwrap().unwrap();
+        let proposer = if hennepin.standing == Standing::Active { "admin@hennepin" } else { "admin@kentucky" };
+        let proposal = ProposalId(self.done(proposer, Call::Propose(change)));
+        self.decide(proposal, Ballot::Approve);
+        proposal
+    }
+
+    /// A change of parameters that goes by those in force.
+    pub(crate) fn set_parameters(&self, parameters: Parameters, effective_height: u64) -> ProposedChange {
+        let based_on = query::get_parameters(&self.state).unwrap().hash();
+        ProposedChange::SetParameters { parameters, based_on, effective_height }
+    }
+
+    /// Lets active members vote until a proposal is decided.
+    pub(crate) fn decide(&mut self, proposal: ProposalId, ballot: Ballot) {
+        for member in query::list_members(&self.state, None, 100).unwrap() {
+            let state = query::get_proposal(&self.state, proposal).unwrap().unwrap().state;
+            if state == ProposalState::Open && member.standing == Standing::Active {
+                self.done(&format!("admin@{}", member.name), Call::Vote { proposal, ballot, reason: None });
+            }
+        }
+    }
+
+    /// An application whose keys are made of the names.
+    pub(crate) fn application(&self, member: &str, role: NodeRole) -> Application {
+        Application {
+            genesis: self.block.genesis,
+            member: name(member),
+            administrator: new_account("admin", member, &[Role::Admin, Role::Owner]),
+            node: new_node("node-1", member, role),
+            offers: vec![Offer::Datasets, Offer::Voting],
+            contacts: Hash::ZERO,
+            made: self.now(),
+        }
+    }
+
+    /// Brings an application before the members; gives the proposal.
+    pub(crate) fn apply(&mut self, member: &str, role: NodeRole) -> ProposalId {
+        let application = sign(self.application(member, role));
+        ProposalId(self.done("node-1.harlem", Call::Apply { application: Box::new(application) }))
+    }
+
+    /// Lets an institution apply with a voter, and admits it.
+    pub(crate) fn admit(&mut self, member: &str) {
+        let proposal = self.apply(member, NodeRole::Voter);
+        self.decide(proposal, Ballot::Approve);
+    }
+
+    /// A node gets a fresh number in ordering, and joins the voters.
+    pub(crate) fn join_voters(&mut self, node: &str) {
+        let replaces = self.node(node).raft_id;
+        self.done(node, Call::StartOrdering { replaces });
+        let raft_id = self.node(node).raft_id;
+        self.done(node, Call::JoinVoters { raft_id });
+    }
+
+    pub(crate) fn node(&self, node: &str) -> Node {
+        query::get_node(&self.state, &name(node)).unwrap().unwrap()
+    }
+
+    /// The names of the voters that certify the next height.
+    pub(crate) fn voters(&self) -> Vec<String> {
+        let set = query::get_voter_set(&self.state).unwrap();
+        set.voters.iter().map(|voter| voter.node.to_string()).collect()
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        query::get_voter_set(&self.state).unwrap().epoch
+    }
+
+    pub(crate) fn proposal_state(&self, proposal: ProposalId) -> ProposalState {
+        query::get_proposal(&self.state, proposal).unwrap().unwrap().state
+    }
+
     // --- calls that many tests make
 
     pub(crate) fn publish(&mut self, dataset: &str) -> Hash {
@@ -251,6 +356,24 @@ impl Consortium {
     pub(crate) fn set_contract(&mut self, dataset: &str, previous: u32, rules: Vec<Rule>) -> Hash {
         let (member, _) = dataset.split_once('/').unwrap();
         self.done(&format!("owner@{member}"), set_contract(dataset, previous, rules))
+    }
+}
+
+/// Signs an application with the keys of its names.
+pub(crate) fn sign(application: Application) -> SignedApplication {
+    let (account, node) = (&application.administrator.account, &application.node.node);
+    let administrator = secret_key(&format!("{account}@{}", application.member));
+    let node = secret_key(&format!("{node}.{}", application.member));
+    application.sign(&administrator, &node)
+}
+
+/// A node whose key is made of its name.
+pub(crate) fn new_node(node: &str, member: &str, role: NodeRole) -> NewNode {
+    NewNode {
+        node: name(node),
+        key: public_key(&format!("{node}.{member}")),
+        role,
+        address: NodeAddress::parse("/ip4/127.0.0.1/tcp/7101").unwrap(),
     }
 }
 

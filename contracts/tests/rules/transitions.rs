@@ -76,7 +76,7 @@ fn a_proposal_passes_fails_or_closes() {
     for (cast, expected) in ballots {
         let mut chain = Consortium::new();
         let parameters = Parameters { contract_rules_max: 3, ..Parameters::default() };
-        let change = ProposedChange::SetParameters { parameters };
+        let change = chain.set_parameters(parameters, 0);
         let id = ProposalId(chain.done("admin@harlem", Call::Propose(change)));
         let mut operations = Vec::new();
         for (member, ballot) in MEMBERS.into_iter().zip(&cast) {
@@ -103,7 +103,8 @@ fn a_proposal_that_was_not_decided_in_time_has_failed() {
     let mut chain = Consortium::new();
     let propose = |percent| {
         let parameters = Parameters { vote_threshold_percent: percent, ..Parameters::default() };
-        Call::Propose(ProposedChange::SetParameters { parameters })
+        let based_on = Parameters::default().hash();
+        Call::Propose(ProposedChange::SetParameters { parameters, based_on, effective_height: 0 })
     };
     let id = ProposalId(chain.done("admin@harlem", propose(60)));
     let proposal = query::get_proposal(&chain.state, id).unwrap().unwrap();
@@ -130,7 +131,7 @@ fn members_are_suspended_and_restored_by_vote_and_their_ballots_then_do_not_coun
     let vote = |proposal, ballot| Call::Vote { proposal, ballot, reason: None };
     let suspend = ProposedChange::SuspendMember { member: name("harlem"), reason: REASON };
     let parameters = Parameters { requests_open_max: 5, ..Parameters::default() };
-    let other = ProposalId(chain.done("admin@hennepin", Call::Propose(ProposedChange::SetParameters { parameters })));
+    let other = ProposalId(chain.done("admin@hennepin", Call::Propose(chain.set_parameters(parameters, 0))));
     chain.done("admin@harlem", vote(other, Ballot::Approve));
     chain.done("admin@hennepin", vote(other, Ballot::Approve));
     let id = ProposalId(chain.done("admin@hennepin", Call::Propose(suspend)));
