@@ -13,18 +13,26 @@
 //! - [`mempool`]: transactions that wait, bounded.
 //! - [`orderer`]: mempool, batching and the Raft core as one state machine.
 //! - [`executor`]: ordered batches (or certified blocks) to blocks, receipts, signatures, certificates.
+//! - [`group`]: who takes part in ordering, as the chain says it.
+//! - [`recovery`]: going on without a lost quorum.
 //! - [`sync`]: what replicas ask each other to catch up.
+//! - [`snapshot`]: a snapshot of the state between peers; [`history`]: what came before it, fetched and pruned.
 //! - [`verify`]: an offline check of a ledger folder, with re-execution.
 
 pub mod executor;
+pub mod group;
+pub mod history;
 pub mod limits;
 pub mod mempool;
 pub mod orderer;
 pub mod overlay;
+pub mod recovery;
 pub mod signatures;
+pub mod snapshot;
 pub mod sync;
 pub mod verify;
 
 pub use executor::{Executed, Executor, ExecutorConfig, ExecutorError, LedgerState, Void};
+pub use group::Group;
 pub use mempool::{Mempool, MempoolRefusal};
-pub use orderer::{BatchLimits, OrderedBatch, Orderer, OrdererConfig, OrdererEffects};
+pub use orderer::{BatchLimits, MembershipProgress, OrderedBatch, Orderer, OrdererConfig, OrdererEffects};

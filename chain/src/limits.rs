@@ -34,7 +34,7 @@ pub const SYNC_BYTES_MAX: usize = 4 << 20;
 pub const SYNC_TRAIL_HEADERS_MAX: usize = 4_096;
 
 /// Bytes of an encoded header, with names of the greatest length.
-pub const HEADER_BYTES_MAX: usize = 512;
+pub const HEADER_BYTES_MAX: usize = 640;
 
 /// Bytes of a whole sync answer: the last block may exceed the bound above by its own size; then come the trail of
 /// headers and the certificate.
@@ -43,15 +43,35 @@ pub const SYNC_ANSWER_BYTES_MAX: usize = SYNC_BYTES_MAX
     + SYNC_TRAIL_HEADERS_MAX * HEADER_BYTES_MAX
     + galen_types::certificate::CERTIFICATE_BYTES_MAX;
 
+/// Handovers in one answer: with certificates and sets of the greatest permitted group together below the bound of an
+/// answer.
+pub const HANDOVERS_MAX: usize = 64;
+
 /// Heights whose signatures one answer holds.
 pub const SYNC_SIGNATURE_HEIGHTS_MAX: u64 = 32;
 
-/// Heights below the tip that are looked at after a restart: which of them this node signed, and whether a quorum's
-/// signatures are stored that were never joined to a certificate. A certificate covers what is older.
+/// Heights below the tip, or below the end of an epoch, that are looked at after a restart for a quorum's signatures that
+/// were never joined to a certificate. A certificate covers what is older.
 pub const RELOADED_HEIGHTS_MAX: u64 = 4_096;
 
 /// Blocks below the tip at which the ordering log may be cut that are taken up after a restart; more come with new blocks.
 pub const CUT_POINTS_RELOADED_MAX: usize = 10_000;
+
+/// Ticks for which a leader that leaves the group tries to hand leadership over before it removes itself: some seconds,
+/// several election timeouts.
+pub const LEADERSHIP_HANDOVER_TICKS: u64 = 60;
+
+/// Ticks without a leader after which a node that the chain removed, and that sees the chain go on, stops ordering.
+pub const RETIRE_TICKS: u64 = 100;
+
+/// Ticks between a learner's questions how far its leader has committed.
+pub const CAUGHT_UP_ASK_TICKS: u64 = 10;
+
+/// Entries that a learner may lack and still count as caught up: what is on its way under load.
+pub const CAUGHT_UP_ENTRIES: u64 = 16;
+
+/// A full group can replace a third of its nodes in one change of the ordering configuration.
+const _: () = assert!(galen_types::member::ORDERING_NODES_MAX * 4 / 3 <= galen_consensus::limits::MEMBERS_MAX);
 
 /// How far ahead of this node's clock a proposed batch's time may lie, milliseconds. Clocks kept by NTP differ by less
 /// than a second; half a minute forgives a clock that was set by hand.
@@ -66,3 +86,24 @@ pub const VERIFIED_MAX: usize = 100_000;
 /// Live transaction ids pruned in a block beside twice its own number of transactions: what load left behind goes while
 /// the chain is quiet, and pruning is never more than a bounded share of a block's work.
 pub const PRUNE_PER_BLOCK_MIN: usize = 64;
+
+/// Headers in one answer about the past: 2 MiB at most.
+pub const HISTORY_HEADERS_MAX: usize = galen_ledger::constants::FILL_HEADERS_MAX;
+
+/// Bytes of blocks and receipts in one answer about the past; one block more than fits is always sent.
+pub const HISTORY_BYTES_MAX: usize = 3 << 20;
+
+/// Bytes of a whole answer about the past: the last block may exceed the bound above by its own size and its receipts'.
+pub const HISTORY_ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of a whole answer about a snapshot: a manifest with the longest trail, or the largest part.
+pub const SNAPSHOT_ANSWER_BYTES_MAX: usize = {
+    let offer = galen_ledger::constants::SNAPSHOT_MANIFEST_BYTES_MAX
+        + SYNC_TRAIL_HEADERS_MAX * HEADER_BYTES_MAX
+        + galen_types::certificate::CERTIFICATE_BYTES_MAX;
+    let part = galen_ledger::constants::SNAPSHOT_PART_BYTES_MAX + 64;
+    if offer > part { offer } else { part }
+};
+
+/// Most bytes of an encoded request about the past or about a snapshot.
+pub const PAST_REQUEST_BYTES_MAX: usize = 64;

@@ -3,18 +3,23 @@
 //! A leader proposes as soon as anything is queued and fewer than two batches are in flight; what arrives meanwhile makes
 //! the next batch. No timer is involved: a lone transaction goes at once, a crowd goes in large batches.
 
+mod reconcile;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 use galen_consensus::{
-    Committed, CompactError, CoreConfig, MessageError, Outgoing, Payload, Persist, PersistToken, ProposeError,
+    Committed, CompactError, CoreConfig, LogEnd, MessageError, Outgoing, Payload, Persist, PersistToken, ProposeError,
     RaftCore, RaftId, Recovered, Role, RoleChange, SnapshotOffer, Status, Stopped,
 };
 use galen_types::{Batch, DecodedTransaction, Encoding, Hash, NodeName, Parameters, Timestamp, TransactionId};
 
+use crate::group::Group;
 use crate::limits;
 use crate::mempool::{Mempool, MempoolRefusal};
 use crate::signatures::VerifiedTransaction;
+pub use reconcile::MembershipProgress;
+use reconcile::Reconciliation;
 
 /// Settings of an orderer.
 #[derive(Debug, Clone)]
@@ -106,10 +111,17 @@ pub struct Orderer {
     block_time: Timestamp,
     proposed_batches: u64,
     by_id: HashMap<RaftId, NodeName>,
+    /// The ledger holds the effects of entries up to here.
+    applied: u64,
+    /// When a leader was last known.
+    led_at: u64,
+    reconciliation: Reconciliation,
 }
 
 impl Orderer {
-    /// Starts from what the log holds; `applied` is the ledger's applied index, `now` the clock.
+    /// Starts from what the log holds: nothing on a node that joins, a snapshot after a recovery. `applied` is the
+    /// ledger's applied index, `known` the group after its tip ([`Executor::group`](crate::Executor::group)): its nodes
+    /// may speak, but nothing is changed towards it until [`Orderer::set_group`]. `now` is the clock.
     ///
     /// # Errors
     /// [`galen_consensus::ConfigError`] when log, ledger and configuration do not fit together.
@@ -117,10 +129,13 @@ impl Orderer {
         config: OrdererConfig,
         recovered: Recovered,
         applied: u64,
-        nodes: HashMap<RaftId, NodeName>,
+        known: &Group,
         now: Timestamp,
     ) -> Result<Self, galen_consensus::ConfigError> {
-        let core = RaftCore::new(config.core.clone(), recovered, applied)?;
+        let mut core = RaftCore::new(config.core.clone(), recovered, applied)?;
+        for (id, _) in known.heard().filter(|(id, _)| **id != config.core.id) {
+            core.admit(*id);
+        }
         Ok(Self {
             core,
             config,
@@ -134,7 +149,10 @@ impl Orderer {
             cut_points: VecDeque::new(),
             block_time: Timestamp::default(),
             proposed_batches: 0,
-            by_id: nodes,
+            by_id: known.heard().map(|(id, name)| (*id, name.clone())).collect(),
+            applied,
+            led_at: 0,
+            reconciliation: Reconciliation::default(),
         })
     }
 
@@ -146,7 +164,11 @@ impl Orderer {
         self.tick += 1;
         self.now = now;
         self.mempool.requeue_forwarded(self.tick);
-        self.core.tick()
+        self.core.tick()?;
+        if self.role.leader.is_some() {
+            self.led_at = self.tick;
+        }
+        self.reconcile()
     }
 
     /// A frame from an authenticated peer. A batch whose proposed time is too far ahead of this node's clock is not
@@ -197,6 +219,7 @@ impl Orderer {
             self.mempool.requeue_batch(&batch.remove());
         }
         self.block_time = self.block_time.max(block_time);
+        self.applied = self.applied.max(index);
         self.core.applied(index)
     }
 
@@ -287,6 +310,9 @@ impl Orderer {
         if effects.snapshot_offer.is_some() {
             out.snapshot_offer = effects.snapshot_offer;
         }
+        if let Some(read) = effects.read_states.last() {
+            self.reconciliation.read = Some((read.index, self.tick));
+        }
         if let Some(role) = effects.role {
             // Whatever was on its way to the former leader, or in its batches, may be lost, also when the same node leads
             // again in another term; duplicates are void.
@@ -303,7 +329,11 @@ impl Orderer {
         self.unexecuted.push_back(committed.index);
         let bytes = match committed.payload {
             Payload::Data(bytes) => bytes,
-            Payload::Nothing | Payload::Membership { .. } => Bytes::new(),
+            Payload::Nothing => Bytes::new(),
+            Payload::Membership { context, .. } => {
+                self.reconciliation.committed(&context);
+                Bytes::new()
+            }
         };
         OrderedBatch { index: committed.index, term: committed.term, bytes }
     }
@@ -362,6 +392,21 @@ impl Orderer {
         self.role
     }
 
+    /// Gives no vote from now on to a candidate whose log ends before `floor`: see [`galen_consensus::RaftCore::set_vote_floor`].
+    pub fn set_vote_floor(&mut self, floor: LogEnd) {
+        self.core.set_vote_floor(floor);
+    }
+
+    /// Whether that floor still holds this node's vote back from somebody to whom Raft would give it.
+    pub fn is_below_vote_floor(&self) -> bool {
+        self.core.is_below_vote_floor()
+    }
+
+    /// Where this node's ordering log ends.
+    pub fn log_end(&self) -> LogEnd {
+        self.core.log_end()
+    }
+
     /// The name of the leading node, as far as known.
     pub fn leader(&self) -> Option<&NodeName> {
         self.role.leader.and_then(|id| self.by_id.get(&id))
@@ -380,7 +425,7 @@ fn proposed_time(entry: &[u8]) -> Option<Timestamp> {
 }
 
 /// What a snapshot offer says of its block: height (8 bytes, little-endian) and header hash.
-fn snapshot_context(height: u64, header: &Hash) -> Bytes {
+pub fn snapshot_context(height: u64, header: &Hash) -> Bytes {
     let mut context = Vec::with_capacity(40);
     context.extend_from_slice(&height.to_le_bytes());
     context.extend_from_slice(header.as_bytes());

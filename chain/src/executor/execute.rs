@@ -7,12 +7,14 @@ use std::sync::Arc;
 use galen_contracts::{BlockContext, StateError, StateRead, Verdict};
 use galen_ledger::{BlockCommit, PreparedState, Row, StateWrite};
 use galen_types::Hash;
+use galen_types::certificate::CERTIFICATE_BYTES_MAX;
 use galen_types::{
     Batch, Block, BlockHeader, DecodedTransaction, Encoding, NodeName, Parameters, PublicKey, Receipt, Signer,
-    Timestamp, TransactionId, merkle,
+    Timestamp, TransactionId, VoterSet, merkle,
 };
 
 use super::{Executed, ExecutedBlock, Executor, ExecutorError, LedgerState, Tip, Void};
+use crate::group::Group;
 use crate::limits;
 use crate::orderer::{CutPoint, OrderedBatch};
 use crate::overlay::Overlay;
@@ -25,17 +27,22 @@ pub(super) struct Proposal {
     pub(super) raft_term: u64,
     pub(super) raft_index: u64,
     pub(super) transactions: Vec<DecodedTransaction>,
+    /// Whether it is the block that a recovery opens its epoch with.
+    pub(super) recovery: bool,
 }
 
 /// Void transactions, and why.
 type LeftOut = Vec<(TransactionId, Void)>;
 
 /// What execution of a proposal gives, before it has a header.
+#[derive(Default)]
 pub(crate) struct Run {
     pub(crate) transactions: Vec<Vec<u8>>,
     pub(crate) receipts: Vec<Receipt>,
     pub(crate) writes: Vec<StateWrite>,
     pub(crate) void: LeftOut,
+    /// The voters of the next height, where the block changes them.
+    pub(crate) next_voters: Option<VoterSet>,
     /// The last live id that it pruned, if any.
     pub(crate) pruned_to: Option<Vec<u8>>,
 }
@@ -46,6 +53,7 @@ pub(super) struct Built {
     pub(super) hash: Hash,
     pub(super) receipts: Vec<Receipt>,
     prepared: PreparedState,
+    next_voters: Option<VoterSet>,
     pruned_to: Option<Vec<u8>>,
 }
 
@@ -68,6 +76,7 @@ impl Executor {
             raft_term: ordered.term,
             raft_index: ordered.index,
             transactions,
+            recovery: false,
         };
         let (built, left_out) = self.build(proposal)?;
         void.extend(left_out);
@@ -85,17 +94,26 @@ impl Executor {
     /// Executes a proposal on the tip's state. No block when every transaction is void.
     pub(super) fn build(&self, proposal: Proposal) -> Result<(Option<Built>, LeftOut), ExecutorError> {
         let state = LedgerState(self.ledger.view()?);
+        let voters = self.epochs.current();
         let context = BlockContext {
             genesis: self.genesis_hash,
             height: self.tip.height + 1,
             time: proposal.time,
             rules_version: self.config.genesis.rules_version,
+            epoch: voters.epoch,
+            recovery: proposal.recovery,
         };
         let run = run(&state, &context, &self.config.verified, self.pruned_to.as_deref(), proposal.transactions)?;
         if run.transactions.is_empty() {
             return Ok((None, run.void));
         }
         let prepared = self.ledger.prepare_state(run.writes)?;
+        let next_voter_set = run.next_voters.as_ref().map_or(self.epochs.current_hash(), VoterSet::hash);
+        // A recovery's epoch begins with its own block; every other change of voters holds from the next height.
+        let (epoch, voter_set) = match &run.next_voters {
+            Some(set) if proposal.recovery => (set.epoch, next_voter_set),
+            _ => (voters.epoch, self.epochs.current_hash()),
+        };
         let encoded: Vec<Vec<u8>> = run.receipts.iter().map(Encoding::encode).collect();
         let header = BlockHeader {
             genesis: self.genesis_hash,
@@ -103,8 +121,9 @@ impl Executor {
             height: context.height,
             parent: self.tip.hash,
             time: proposal.time,
-            epoch: self.voters.epoch,
-            voter_set: self.voters_hash,
+            epoch,
+            voter_set,
+            next_voter_set,
             rules_version: context.rules_version,
             proposer: proposal.proposer,
             raft_term: proposal.raft_term,
@@ -116,26 +135,32 @@ impl Executor {
         };
         let hash = header.hash();
         let block = Block { header, transactions: run.transactions };
-        let built = Built { block, hash, receipts: run.receipts, prepared, pruned_to: run.pruned_to };
-        Ok((Some(built), run.void))
+        let Run { receipts, next_voters, pruned_to, void, .. } = run;
+        let built = Built { block, hash, receipts, prepared, next_voters, pruned_to };
+        Ok((Some(built), void))
     }
 
     /// Writes a block: one batch, everything or nothing.
     pub(super) fn commit(&mut self, built: Built) -> Result<ExecutedBlock, ExecutorError> {
-        let Built { block, hash, receipts, prepared, pruned_to } = built;
+        let Built { block, hash, receipts, prepared, next_voters, pruned_to } = built;
         let events = event_index(block.header.height, &receipts);
         let (height, time, index) = (block.header.height, block.header.time, block.header.raft_index);
-        let commit = BlockCommit { block: &block, receipts: &receipts, events: &events, next_voters: None };
+        let commit =
+            BlockCommit { block: &block, receipts: &receipts, events: &events, next_voters: next_voters.as_ref() };
         self.ledger.commit(&commit, &prepared)?;
         let parameters_key = galen_contracts::keys::parameters();
         let key_of = |write: &StateWrite| write.0.as_slice().cmp(parameters_key.as_bytes());
         if prepared.writes().binary_search_by(key_of).is_ok() {
             self.parameters = galen_contracts::query::get_parameters(&LedgerState(self.ledger.view()?))?;
         }
+        if Group::is_changed_by(prepared.writes()) {
+            self.groups.push_back(Group::of(&LedgerState(self.ledger.view()?), height)?);
+        }
+        self.epochs.applied(&block.header, next_voters);
         let (block, receipts) = (Arc::new(block), Arc::new(receipts));
         self.tip = Tip { height, hash, time };
         self.pruned_to = pruned_to.or(self.pruned_to.take());
-        if self.config.voter_key.is_some() {
+        if self.config.orders {
             self.cut_points.push_back(CutPoint { index, height, header: hash });
         }
         Ok(ExecutedBlock { block, hash, receipts })
@@ -151,10 +176,13 @@ pub(crate) fn run(
     pruned_to: Option<&[u8]>,
     transactions: Vec<DecodedTransaction>,
 ) -> Result<Run, StateError> {
-    let valid = check_signatures(state, verified, &transactions)?;
+    let begun = galen_contracts::begin_block(state, context)?;
     let mut overlay = Overlay::new(state);
-    let mut run =
-        Run { transactions: Vec::new(), receipts: Vec::new(), writes: Vec::new(), void: Vec::new(), pruned_to: None };
+    overlay.write(begun.writes);
+    // After what is due: on an idle chain the first to sign with a key that was voted in is its owner.
+    let valid = check_signatures(&overlay, verified, &transactions)?;
+    let mut begun = begun.events;
+    let mut run = Run::default();
     for (transaction, valid) in transactions.into_iter().zip(valid) {
         if !valid {
             run.void.push((transaction.id, Void::BadSignature));
@@ -163,6 +191,7 @@ pub(crate) fn run(
         match galen_contracts::execute(&overlay, context, &transaction)? {
             Verdict::Void(reason) => run.void.push((transaction.id, Void::Rule(reason))),
             Verdict::Recorded(recorded) => {
+                let recorded = recorded.after(std::mem::take(&mut begun));
                 let (receipt, writes) = recorded.into_receipt(transaction.id);
                 overlay.write(writes);
                 run.receipts.push(receipt);
@@ -178,10 +207,19 @@ pub(crate) fn run(
         overlay.write(pruned);
     }
     run.writes = overlay.into_writes();
+    run.next_voters = voters_written(&run.writes)?.filter(|set| set.epoch != context.epoch);
     Ok(run)
 }
 
-/// Judges each signature under the key registered at the parent block.
+/// The voter set among a block's writes.
+fn voters_written(writes: &[StateWrite]) -> Result<Option<VoterSet>, StateError> {
+    let key = galen_contracts::keys::voter_set();
+    let Ok(place) = writes.binary_search_by(|write| write.0.as_slice().cmp(key.as_bytes())) else { return Ok(None) };
+    let bytes = writes.get(place).and_then(|(_, value)| value.as_deref()).unwrap_or_default();
+    VoterSet::decode(bytes, CERTIFICATE_BYTES_MAX).map(Some).map_err(StateError::new)
+}
+
+/// Judges each signature under the key registered at the parent block, or put in force at the start of this one.
 fn check_signatures(
     state: &dyn StateRead,
     verified: &VerifiedCache,

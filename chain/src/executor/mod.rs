@@ -2,14 +2,18 @@
 //! header signatures and certificates.
 //!
 //! - `execute`: a committed batch to a block, in one ledger write.
+//! - `epochs`: who certifies which height, and how far certification may go.
 //! - `certify`: header signatures in, certificates out; never two headers signed at a height.
 //! - `follow`: certified blocks of peers, executed again and compared.
+//! - `recover`: the block by which a chain goes on without a lost quorum.
 //! - `answer`: what this replica tells peers that catch up.
 
 mod answer;
 mod certify;
+mod epochs;
 pub(crate) mod execute;
 mod follow;
+mod recover;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,14 +21,19 @@ use std::sync::Arc;
 use galen_contracts::{StateError, StateRead};
 use galen_ledger::{Ledger, LedgerError, StateWrite, View};
 use galen_types::{
-    Block, Certificate, Genesis, Hash, HeaderSignature, NodeName, Parameters, Receipt, SecretKey, Timestamp,
-    TransactionId, VoterSet,
+    Block, Certificate, Genesis, Hash, NodeName, Parameters, Receipt, SecretKey, Timestamp, TransactionId, VoterSet,
 };
 
 pub use certify::{Certification, SignatureError};
 pub use follow::FollowError;
+pub use recover::ApplyRecoveryError;
 
+use certify::{Ahead, CertificateAhead};
+use epochs::Epochs;
+
+use crate::group::Group;
 use crate::orderer::CutPoint;
+use crate::recovery::{self, HeldRecoveries};
 use crate::signatures::VerifiedCache;
 
 /// Settings of an executor.
@@ -33,8 +42,14 @@ pub struct ExecutorConfig {
     pub genesis: Arc<Genesis>,
     /// This node.
     pub node: NodeName,
-    /// Signs headers; `None` on nodes that do not vote.
-    pub voter_key: Option<SecretKey>,
+    /// This node's keys: it signs the headers of heights whose voters name this node with one of them, and no others. The
+    /// former keys belong to them until the last block of their epoch is certified: nobody else can sign it in their
+    /// place. Empty on a node that must not sign.
+    pub voter_keys: Vec<SecretKey>,
+    /// Whether this node orders: then it says where its ordering log may be cut.
+    pub orders: bool,
+    /// Recoveries that the node's operator gave it.
+    pub recoveries: HeldRecoveries,
     /// Signatures already found valid.
     pub verified: Arc<VerifiedCache>,
 }
@@ -142,15 +157,18 @@ pub struct Executor {
     ledger: Arc<Ledger>,
     config: ExecutorConfig,
     genesis_hash: Hash,
-    voters: VoterSet,
-    voters_hash: Hash,
+    epochs: Epochs,
     tip: Tip,
     /// The parameters in force at the tip.
     parameters: Parameters,
     /// Verified signatures over heights above the tip, by height and voter; those at or below it are in the ledger.
-    ahead: BTreeMap<u64, BTreeMap<NodeName, HeaderSignature>>,
+    ahead: BTreeMap<u64, BTreeMap<NodeName, Ahead>>,
     /// The newest certificate of a height above the tip.
-    certificate_ahead: Option<Certificate>,
+    certificate_ahead: Option<CertificateAhead>,
+    /// The newest certificate of an applied height beyond the last block of an epoch that is not certified yet.
+    certificate_waiting: Option<Certificate>,
+    /// Groups of blocks that are not certified yet, and the newest that is and was not taken.
+    groups: VecDeque<Group>,
     /// Where the ordering log may be cut once it is durable and certified, by ascending height. Empty on nodes that do
     /// not order.
     cut_points: VecDeque<CutPoint>,
@@ -167,24 +185,30 @@ impl Executor {
     /// [`ExecutorError`] when the ledger cannot be read or written.
     pub fn new(ledger: Arc<Ledger>, config: ExecutorConfig) -> Result<Self, ExecutorError> {
         let genesis_hash = config.genesis.hash();
-        let voters = config.genesis.voter_set();
         if !ledger.is_initialised()? {
-            ledger.initialise(&ledger.prepare_state(founding_writes(&config.genesis))?, &voters)?;
+            let founders = config.genesis.voter_set();
+            ledger.initialise(&ledger.prepare_state(founding_writes(&config.genesis))?, &founders)?;
         }
         let tip = ledger.tip()?;
         let time = tip.header.as_ref().map_or(config.genesis.founded, |header| header.time);
         let tip = Tip { height: tip.height, hash: tip.hash, time };
-        let parameters = galen_contracts::query::get_parameters(&LedgerState(ledger.view()?))?;
+        let state = LedgerState(ledger.view()?);
+        let parameters = galen_contracts::query::get_parameters(&state)?;
+        let voters = galen_contracts::query::get_voter_set(&state)?;
+        let group = Group::of(&state, tip.height)?;
+        drop(state);
+        let epochs = Epochs::load(&ledger, voters)?;
         let mut executor = Self {
             ledger,
             config,
             genesis_hash,
-            voters_hash: voters.hash(),
-            voters,
+            epochs,
             tip,
             parameters,
             ahead: BTreeMap::new(),
             certificate_ahead: None,
+            certificate_waiting: None,
+            groups: VecDeque::from([group]),
             cut_points: VecDeque::new(),
             signed_height: 0,
             pruned_to: None,
@@ -199,9 +223,38 @@ impl Executor {
         self.tip
     }
 
-    /// The voters of the current epoch.
+    /// The voters of the next height.
     pub fn voters(&self) -> &VoterSet {
-        &self.voters
+        self.epochs.current()
+    }
+
+    /// The ordering group after the newest block that changed it and is certified here, once: for
+    /// [`Orderer::set_group`](crate::Orderer::set_group). After a start, that of the tip, once it is certified.
+    pub fn take_group(&mut self) -> Option<Group> {
+        let certified = self.ledger.certified_height();
+        let count = self.groups.partition_point(|group| group.height <= certified);
+        self.groups.drain(..count).next_back()
+    }
+
+    /// The ordering group after the tip, certified or not: who may speak, not what is to be done.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] when the state cannot be read.
+    pub fn group(&self) -> Result<Group, ExecutorError> {
+        Ok(Group::of(&LedgerState(self.ledger.view()?), self.tip.height)?)
+    }
+
+    /// The hash of the last recovery in the ledger; [`Hash::ZERO`] where there was none.
+    ///
+    /// # Errors
+    /// [`ExecutorError`] when the state cannot be read.
+    pub fn lineage(&self) -> Result<Hash, ExecutorError> {
+        Ok(recovery::lineage(&LedgerState(self.ledger.view()?))?)
+    }
+
+    /// Takes up a recovery that the operator gave this node: blocks of peers are followed through it.
+    pub fn hold_recovery(&mut self, held: recovery::HeldRecovery) {
+        self.config.recoveries.add(held);
     }
 
     /// The genesis hash.

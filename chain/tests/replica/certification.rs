@@ -67,7 +67,7 @@ impl Group {
     fn signature(&self, place: usize, height: u64, header: Hash) -> HeaderSignature {
         let voter = voter_name(place);
         let secret = key(&voter.to_string());
-        HeaderSignature::sign(&self.genesis.hash(), height, header, voter, &secret)
+        HeaderSignature::sign(&self.genesis.hash(), &self.genesis.voter_set().hash(), height, header, voter, &secret)
     }
 
     fn certificate(&self, places: &[usize], height: u64, header: Hash) -> Certificate {

@@ -74,7 +74,8 @@ fn live_ids_are_dropped_once_they_have_expired() {
     let live = |replica: &Executor| {
         // Those that a block in the far future would drop.
         let genesis = *replica.genesis_hash();
-        let block = BlockContext { genesis, height: 1, time: Timestamp(u64::MAX), rules_version: 1 };
+        let block =
+            BlockContext { genesis, height: 1, time: Timestamp(u64::MAX), rules_version: 1, epoch: 0, recovery: false };
         galen_contracts::prune_live_ids(&LedgerState(replica.ledger().view().unwrap()), &block, None, 1_000)
             .unwrap()
             .len()
@@ -120,7 +121,11 @@ fn new_parameters_hold_from_the_next_block() {
     let admin = key("admin@harlem");
     let until = FOUNDED.plus_ms(60_000);
     let parameters = Parameters { block_transactions_max: 3, ..limited() };
-    let change = Call::Propose(ProposedChange::SetParameters { parameters: parameters.clone() });
+    let change = Call::Propose(ProposedChange::SetParameters {
+        parameters: parameters.clone(),
+        based_on: limited().hash(),
+        effective_height: 0,
+    });
     let propose = clients.sign_with(&admin, "admin@harlem", until, change);
     let vote = Call::Vote { proposal: ProposalId(propose.id.0), ballot: Ballot::Approve, reason: None };
     let vote = clients.sign_with(&admin, "admin@harlem", until, vote);
@@ -131,4 +136,42 @@ fn new_parameters_hold_from_the_next_block() {
     let all: Vec<_> = (0..4).map(|_| clients.next("harlem", until)).collect();
     let executed = replica.execute(&batch(2, FOUNDED, &all.iter().collect::<Vec<_>>())).unwrap();
     assert_eq!(recorded(&executed).len(), 3);
+}
+
+/// On an idle chain a reset comes due in no block. The first transaction by the new key makes that block, is judged after
+/// what came into force at its start, and carries the event.
+#[test]
+fn the_first_to_sign_after_a_reset_is_its_owner() {
+    let parameters = Parameters { key_reset_delay_ms: 10_000, ..Parameters::default() };
+    let (genesis, folder) = (genesis_with(1, parameters), folder());
+    let mut clients = Clients::new(&genesis);
+    let mut replica = executor(open_ledger(folder.path(), &genesis), &genesis, "node-1.harlem", true);
+    let (lost, found) = (key("admin@harlem"), key("found"));
+    let until = FOUNDED.plus_ms(60_000);
+    let change = ProposedChange::ResetAdministrator {
+        account: "admin@harlem".parse().unwrap(),
+        key: found.public_key(),
+        encryption_key: galen_types::member::EncryptionKey([9; 32]),
+    };
+    let propose = clients.sign_with(&lost, "admin@harlem", until, Call::Propose(change));
+    let vote = Call::Vote { proposal: ProposalId(propose.id.0), ballot: Ballot::Approve, reason: None };
+    let vote = clients.sign_with(&lost, "admin@harlem", until, vote);
+    let executed = replica.execute(&batch(1, FOUNDED, &[&propose, &vote])).unwrap();
+    assert_eq!(recorded(&executed), ids(&[&propose, &vote]));
+    // Not yet; and nothing that is void makes a block.
+    let call = propose.body.call.clone();
+    let early = clients.sign_with(&found, "admin@harlem", until, call.clone());
+    assert!(replica.execute(&batch(2, FOUNDED.plus_ms(9_000), &[&early])).unwrap().block.is_none());
+    // From now on, the old key's signatures are void.
+    let thief = clients.sign_with(&lost, "admin@harlem", until, call.clone());
+    let owner = clients.sign_with(&found, "admin@harlem", until, call);
+    let executed = replica.execute(&batch(3, FOUNDED.plus_ms(11_000), &[&thief, &owner])).unwrap();
+    assert_eq!(recorded(&executed), ids(&[&owner]));
+    assert_eq!(executed.void, [(thief.id, Void::BadSignature)]);
+    let receipt = executed.block.unwrap().receipts[0].clone();
+    let operations: Vec<_> = receipt.events.iter().map(|event| event.operation).collect();
+    assert_eq!(operations[0], galen_types::receipt::Operation::ResetAdministrator, "{operations:?}");
+    assert_eq!(receipt.events[0].subject, Some(propose.id.0));
+    drop(replica);
+    assert!(super::support::verify(folder.path(), &genesis, true).is_sound(), "executed again it is the same");
 }

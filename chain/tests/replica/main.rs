@@ -1,4 +1,4 @@
-//! One replica and whole clusters of them, on real ledgers, in one thread.
+//! One replica on a real ledger. Whole clusters: `galen-simulation`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,11 +8,10 @@
 )]
 
 mod certification;
-mod cluster;
 mod execution;
-mod faults;
+mod handover;
 mod mempool;
-mod node;
 mod ordering;
 mod overlay;
+mod recovery;
 mod support;

@@ -1,11 +1,9 @@
 //! The orderer alone and in threes, its disk at once durable.
 
-use std::collections::HashMap;
-
 use galen_chain::limits::BATCHES_UNEXECUTED_MAX;
 use galen_chain::orderer::{BatchLimits, CutPoint, parse_snapshot_context};
 use galen_chain::signatures::{VerifiedCache, VerifiedTransaction};
-use galen_chain::{OrderedBatch, Orderer, OrdererConfig, OrdererEffects, limits};
+use galen_chain::{Group, OrderedBatch, Orderer, OrdererConfig, OrdererEffects, limits};
 use galen_consensus::{CoreConfig, Membership, MessageError, RaftId, Recovered, Refusal, Role};
 use galen_types::{Batch, DecodedTransaction, Encoding, Hash, Timestamp, TransactionId};
 
@@ -21,8 +19,9 @@ fn orderer(id: u64, voters: u64) -> Orderer {
         compact_entries: 4,
         compact_bytes: 1 << 20,
     };
-    let nodes: HashMap<_, _> = (1..=voters).map(|id| (RaftId(id), voter_name(id as usize - 1))).collect();
-    Orderer::new(config, Recovered::default(), 0, nodes, FOUNDED).unwrap()
+    let ids = (1..=voters).map(|id| (RaftId(id), voter_name(id as usize - 1))).collect();
+    let known = Group { ids, ..Group::default() };
+    Orderer::new(config, Recovered::default(), 0, &known, FOUNDED).unwrap()
 }
 
 /// Effects until there are none more, with every write durable at once.
@@ -162,6 +161,38 @@ fn the_log_is_cut_in_halves_and_offers_name_their_block() {
         assert_eq!(cut, expected, "after {index}");
     }
     assert_eq!(parse_snapshot_context(&[0; 39]), None);
+}
+
+/// A group above what a configuration holds is filled as far as it goes, and a full configuration still lets nodes go to
+/// make room: it never stands still.
+#[test]
+fn a_full_configuration_still_follows_the_group() {
+    let mut leader = leader_alone();
+    let group = |height, learners: std::ops::Range<u64>| {
+        let entry = |id: u64| (RaftId(id), format!("node-{id}.harlem").parse().unwrap());
+        let learners: std::collections::BTreeMap<_, _> = learners.map(entry).collect();
+        let voters: std::collections::BTreeMap<_, _> = [(RaftId(1), voter_name(0))].into();
+        let ids = voters.iter().chain(&learners).map(|(id, name)| (*id, name.clone())).collect();
+        Group { height, voters, learners, ids, ..Group::default() }
+    };
+    let follow = |leader: &mut Orderer, group: Group| {
+        leader.set_group(group);
+        for _ in 0..40 {
+            leader.tick(FOUNDED).unwrap();
+            for batch in effects(leader).ordered {
+                leader.applied(batch.index, FOUNDED, &[]).unwrap();
+            }
+        }
+    };
+    let known =
+        |leader: &Orderer, ids: std::ops::Range<u64>| ids.filter(|id| leader.knowledge(RaftId(*id)).is_some()).count();
+    follow(&mut leader, group(1, 2..72));
+    assert_eq!(known(&leader, 2..72), 63);
+    let blocked = leader.membership_progress().blocked_by.unwrap();
+    assert!(blocked.contains("7 nodes wait"), "{blocked}");
+    follow(&mut leader, group(2, 80..128));
+    assert_eq!((known(&leader, 2..72), known(&leader, 80..128)), (0, 48));
+    assert!(!leader.membership_progress().pending);
 }
 
 /// Three orderers; delivers everything until nothing is on its way.

@@ -1,10 +1,18 @@
-//! What replicas ask each other to catch up: blocks by height, each run closed by a certificate that covers it, and
-//! header signatures by height. An answer is checked block by block before any of it is applied.
+//! What replicas ask each other to catch up: blocks by height, each run closed by a certificate that covers it, header
+//! signatures by height, and handovers from one voter set to the next. An answer is checked block by block before any of
+//! it is applied.
+//!
+//! A run ends with its epoch: each is judged by the voters that follow from the run before.
 
-use galen_types::block::BLOCK_BYTES_MAX;
+mod handovers;
+mod run;
+
 use galen_types::certificate::CERTIFICATE_BYTES_MAX;
-use galen_types::{Block, BlockHeader, Certificate, DecodeError, Encoding, Hash, HeaderSignature, VoterSet};
+use galen_types::{BlockHeader, Certificate, DecodeError, Encoding, HeaderSignature};
 use wincode::{SchemaRead, SchemaWrite};
+
+pub use handovers::{Handover, HandoverProof, verify_handovers};
+pub use run::{CertifiedRun, RunStart};
 
 use crate::limits::SYNC_ANSWER_BYTES_MAX;
 
@@ -24,6 +32,12 @@ pub enum SyncRequest {
         /// The first height wanted.
         from: u64,
     },
+    /// How each epoch from this one on handed over to the next.
+    #[wincode(tag = 3)]
+    Handovers {
+        /// The first epoch wanted.
+        from_epoch: u64,
+    },
 }
 
 /// A peer's answer.
@@ -37,7 +51,7 @@ pub enum SyncAnswer {
         blocks: Vec<Vec<u8>>,
         /// The headers after the last block, up to the one that the certificate names.
         trail: Vec<BlockHeader>,
-        /// Covers the last header, and so all blocks.
+        /// Covers the last header, and so all blocks. `None` where a recovery that keeps the last header takes its place.
         certificate: Option<Certificate>,
     },
     /// Header signatures and certificates.
@@ -48,19 +62,16 @@ pub enum SyncAnswer {
         /// The lowest that covers the height asked for, and the newest.
         certificates: Vec<Certificate>,
     },
+    /// Handovers, in order of epoch; empty when the peer knows none from there on.
+    #[wincode(tag = 3)]
+    Handovers {
+        /// At most [`HANDOVERS_MAX`](crate::limits::HANDOVERS_MAX).
+        handovers: Vec<Handover>,
+    },
 }
 
 /// Most bytes of an encoded request.
 pub const SYNC_REQUEST_BYTES_MAX: usize = 64;
-
-/// A run of blocks that a certificate covers, checked against a voter set and the block before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertifiedRun {
-    /// In order of height, each naming the one before as its parent.
-    pub blocks: Vec<Block>,
-    /// Covers the last block; its own height may be above.
-    pub certificate: Certificate,
-}
 
 /// Why an answer is not believed. The code is stable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -80,6 +91,38 @@ pub enum SyncError {
     /// No certificate, or not one for the last header.
     #[error("a peer's blocks up to height {0} come without the certificate that covers them")]
     NotCertified(u64),
+    /// Blocks of an epoch that the blocks before do not lead to, or a run that goes on beyond its epoch.
+    #[error("a peer's block at height {height} is of epoch {given}, where epoch {expected} goes on")]
+    WrongEpoch {
+        /// The block's height.
+        height: u64,
+        /// The epoch that follows from the blocks before.
+        expected: u64,
+        /// The block's.
+        given: u64,
+    },
+    /// A block that only a recovery explains, and this node holds none that does.
+    #[error(
+        "a peer's block at height {0} goes on by a recovery that this node does not hold: apply the recovery's file here \
+         too, or keep to the peers that did not"
+    )]
+    Recovery(u64),
+    /// A recovery block that is not what the recovery makes.
+    #[error("a peer's recovery block at height {height} is not valid: {cause}")]
+    RecoveryInvalid {
+        /// Its height.
+        height: u64,
+        /// Why.
+        cause: String,
+    },
+    /// A handover that does not follow from the one before.
+    #[error("a peer's handover after epoch {epoch} is not believed: {cause}")]
+    Handover {
+        /// The epoch.
+        epoch: u64,
+        /// Why.
+        cause: &'static str,
+    },
     /// A certificate that does not hold.
     #[error("a peer's certificate at height {height} does not hold: {cause}")]
     Certificate {
@@ -99,6 +142,10 @@ impl SyncError {
             Self::NotLinked(_) => "sync-not-linked",
             Self::Transactions(_) => "sync-transactions",
             Self::NotCertified(_) => "sync-not-certified",
+            Self::WrongEpoch { .. } => "sync-wrong-epoch",
+            Self::Recovery(_) => "sync-recovery",
+            Self::RecoveryInvalid { .. } => "sync-recovery-invalid",
+            Self::Handover { .. } => "sync-handover",
             Self::Certificate { .. } => "sync-certificate",
         }
     }
@@ -111,51 +158,6 @@ impl SyncAnswer {
     /// [`SyncError::Decode`].
     pub fn from_peer(bytes: &[u8]) -> Result<Self, SyncError> {
         Ok(Self::decode(bytes, SYNC_ANSWER_BYTES_MAX)?)
-    }
-
-    /// The blocks of an answer above `parent` (a height and hash), once they are known to follow it and to be certified
-    /// by `voters`; `None` when there are none. Those up to `parent` are passed over: it may have grown since the question.
-    ///
-    /// # Errors
-    /// [`SyncError`] naming what is wrong with the answer.
-    pub fn certified_run(
-        self,
-        genesis: &Hash,
-        voters: &VoterSet,
-        parent: (u64, Hash),
-    ) -> Result<Option<CertifiedRun>, SyncError> {
-        let Self::Blocks { blocks, trail, certificate } = self else { return Err(SyncError::Unexpected) };
-        let (mut height, mut hash) = parent;
-        let mut follow = |header: &BlockHeader| {
-            if header.height.checked_sub(1) != Some(height) || header.parent != hash || header.genesis != *genesis {
-                return Err(SyncError::NotLinked(header.height));
-            }
-            (height, hash) = (header.height, header.hash());
-            Ok(())
-        };
-        let mut run = Vec::with_capacity(blocks.len());
-        for bytes in blocks {
-            let block = Block::decode(&bytes, BLOCK_BYTES_MAX)?;
-            if block.header.height <= parent.0 {
-                continue;
-            }
-            follow(&block.header)?;
-            if !block.transactions_match() {
-                return Err(SyncError::Transactions(block.header.height));
-            }
-            run.push(block);
-        }
-        if run.is_empty() {
-            return Ok(None);
-        }
-        trail.iter().try_for_each(follow)?;
-        let certificate = certificate
-            .filter(|certificate| (certificate.height, certificate.header) == (height, hash))
-            .ok_or(SyncError::NotCertified(height))?;
-        certificate
-            .verify(genesis, voters)
-            .map_err(|error| SyncError::Certificate { height, cause: error.to_string() })?;
-        Ok(Some(CertifiedRun { blocks: run, certificate }))
     }
 }
 
