@@ -1,0 +1,158 @@
+//! What must hold at the end, and what to say when it does not.
+
+use std::collections::BTreeMap;
+
+use galen_chain::verify::{VerifyReport, verify_folder};
+use galen_types::{Genesis, TransactionId};
+
+use crate::cluster::Cluster;
+use crate::node::Node;
+use crate::world::World;
+
+impl Cluster {
+    pub(crate) fn describe(&self) -> String {
+        let line = |node: &Node| {
+            let tip = node.executor().tip().height;
+            let certified = node.executor().ledger().certified_height();
+            let status = node.orderer().map(|orderer| orderer.status());
+            format!("{}: tip {tip}, certified {certified}, waiting {}, {status:?}", node.name, node.waiting())
+        };
+        let lines = self.nodes.iter().filter(|node| node.is_running()).map(line).collect::<Vec<_>>().join("\n");
+        format!("{lines}\n{}\n{}", self.describe_stop(), self.story.join("\n"))
+    }
+
+    /// Where certification stops on the node that has most of the chain: who is to sign, and who did.
+    fn describe_stop(&self) -> String {
+        let running = self.nodes.iter().filter(|node| node.is_running());
+        let Some(node) = running.max_by_key(|node| node.executor().tip().height) else { return String::new() };
+        let ledger = node.executor().ledger();
+        let view = ledger.view().unwrap();
+        let mut lines = Vec::new();
+        for height in ledger.certified_height() + 1..=view.height() {
+            let header = view.header(height).unwrap().unwrap();
+            let ends = galen_ledger::hands_over(&header);
+            if !ends && height < view.height() {
+                continue;
+            }
+            let set = view.voter_set(header.epoch).unwrap().unwrap();
+            let voters: Vec<_> = set.voters.iter().map(|voter| format!("{} {}", voter.node, voter.key)).collect();
+            let signed: Vec<_> =
+                view.signatures(height).unwrap().into_iter().map(|signed| signed.voter.to_string()).collect();
+            let epoch = header.epoch;
+            lines.push(format!(
+                "height {height} of epoch {epoch}, the last: {ends}, voters {voters:?}, signed {signed:?}"
+            ));
+        }
+        lines.join("\n")
+    }
+
+    /// Nodes that are part of the chain: neither lost nor on a branch that the others gave up.
+    pub(crate) fn participants(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| !node.parted && !self.lost.contains(&node.place))
+    }
+
+    fn settled(&self) -> bool {
+        let Some(tip) = self.participants().next().map(|node| node.executor().tip()) else { return false };
+        let observer = &self.nodes[self.observer()];
+        self.participants().all(|node| {
+            let executor = node.executor();
+            // What a member sent that was suspended meanwhile waits until a block's time is past it.
+            let idle = node.waiting() == 0 || self.world.spares > 0 || !self.lost.is_empty();
+            executor.tip() == tip && executor.ledger().certified_height() == tip.height && idle
+        }) && self.group_settled()
+            && self.relayed.iter().all(|id| observer.receipts.contains_key(id) || self.is_over(id))
+    }
+
+    fn is_over(&self, id: &TransactionId) -> bool {
+        let decoded = galen_types::DecodedTransaction::decode(self.submitted[id].clone(), 1 << 20).unwrap();
+        decoded.body.valid_until < self.now()
+    }
+
+    /// Ends all faults and demands what must hold then.
+    #[track_caller]
+    pub(crate) fn heal_and_check(&mut self) {
+        let calm = World {
+            load: 0,
+            compact_entries: self.world.compact_entries,
+            spares: self.world.spares,
+            ..World::calm(self.world.voters)
+        };
+        self.world = World { power_loss: self.world.power_loss, ..calm };
+        self.network.heal();
+        for place in 0..self.nodes.len() {
+            self.nodes[place].skew_ms = 0;
+            self.nodes[place].paused_until = 0;
+            if !self.nodes[place].is_running() && !self.lost.contains(&place) {
+                self.start(place);
+            }
+        }
+        // A transaction after the faults is recorded: the cluster lives.
+        self.until(1_500, |cluster| cluster.leader().is_some());
+        self.until(3_000, Self::group_settled);
+        let valid_until = self.now().plus_ms(600_000);
+        let member = self.active_member();
+        let last = self.clients.next(member, valid_until);
+        self.submitted.insert(last.id, last.bytes.clone());
+        let leader = self.leader().unwrap();
+        self.give(leader, last.id);
+        self.until(1_500, |cluster| cluster.participants().all(|node| node.receipts.contains_key(&last.id)));
+        self.until(1_500, Self::settled);
+        self.check();
+    }
+
+    /// Heals, checks, and verifies every folder; the number of the last epoch.
+    pub(crate) fn finish(&mut self) -> u64 {
+        self.heal_and_check();
+        let first = self.participants().next().unwrap().executor();
+        let (epoch, tip) = (first.voters().epoch, first.tip().hash);
+        self.oracle.trace_end(&tip);
+        for report in self.verify_folders(false) {
+            assert!(report.is_sound(), "{:#?}", report.findings);
+        }
+        epoch
+    }
+
+    /// What must hold between all nodes.
+    #[track_caller]
+    pub(crate) fn check(&self) {
+        let first = self.participants().next().unwrap().executor();
+        let tip = first.tip().height;
+        let view = first.ledger().view().unwrap();
+        let mut places = BTreeMap::new();
+        for height in 1..=tip {
+            for (place, bytes) in view.block(height).unwrap().unwrap().transactions.into_iter().enumerate() {
+                let id = galen_types::DecodedTransaction::decode(bytes, 1 << 20).unwrap().id;
+                assert!(self.submitted.contains_key(&id), "nobody made {id}");
+                assert_eq!(places.insert(id, (height, place)), None, "{id} stands twice");
+            }
+        }
+        for node in self.participants() {
+            let ledger = node.executor().ledger();
+            let other = ledger.view().unwrap();
+            assert_eq!(ledger.state_root().unwrap(), first.ledger().state_root().unwrap());
+            for height in 1..=tip {
+                assert_eq!(other.header_hash(height).unwrap(), view.header_hash(height).unwrap(), "{}", node.name);
+            }
+            for (id, place) in &node.receipts {
+                assert_eq!(places.get(id), Some(place), "{} told a client of {id}", node.name);
+            }
+            for (id, (height, place)) in &places {
+                let location = other.location(id).unwrap().unwrap();
+                assert_eq!((location.height, location.index as usize), (*height, *place));
+            }
+        }
+    }
+
+    /// Stops every node and verifies its folder; `execute` also executes every block again.
+    pub(crate) fn verify_folders(&mut self, execute: bool) -> Vec<VerifyReport> {
+        self.nodes.iter_mut().for_each(Node::stop);
+        let verify = |node: &Node| verify(&node.folder, &self.genesis, execute);
+        self.participants().map(verify).collect()
+    }
+}
+
+pub(crate) fn verify(folder: &std::path::Path, genesis: &Genesis, execute: bool) -> VerifyReport {
+    let scratch = crate::consortium::folder();
+    let scratch = scratch.path().join("scratch");
+    verify_folder(folder, genesis, execute.then_some(scratch.as_path()), &mut |_| {}).unwrap()
+}

@@ -1,0 +1,334 @@
+//! A whole cluster in one thread: voters, an observer, spare nodes, clients, and the network between them. One seed decides
+//! everything but the bytes of ledgers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use galen_types::{Genesis, Hash, HeaderSignature, Parameters, Timestamp, TransactionId};
+
+use crate::churn::Churn;
+use crate::consortium::{Clients, FOUNDED, MEMBERS, Random, folder, genesis_of, key};
+use crate::network::{Letter, Network};
+use crate::node::{Frame, Node, Seen, To};
+use crate::oracle::Oracle;
+use crate::world::World;
+
+/// Milliseconds of a step, which is a tick.
+pub(crate) const STEP_MS: u64 = 50;
+
+pub(crate) struct Cluster {
+    pub(crate) world: World,
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) clients: Clients,
+    pub(crate) random: Random,
+    pub(crate) step: u64,
+    pub(crate) seed: u64,
+    pub(crate) network: Network,
+    pub(crate) oracle: Oracle,
+    /// Faults injected, by kind.
+    pub(crate) injected: BTreeMap<&'static str, u64>,
+    /// Nodes that are gone, for good or until they are brought back.
+    pub(crate) lost: BTreeSet<usize>,
+    pub(crate) restart_at: BTreeMap<usize, u64>,
+    /// Every transaction that clients made, with its bytes.
+    pub(crate) submitted: BTreeMap<TransactionId, Vec<u8>>,
+    /// Given to a node and not known to be on the chain: what the observer's node sends again.
+    pub(crate) relayed: BTreeSet<TransactionId>,
+    /// A voter that signs headers which nobody computed.
+    pub(crate) evil: Option<usize>,
+    pub(crate) churn: Churn,
+    /// What was done to the nodes, for whoever has to understand a failure.
+    pub(crate) story: Vec<String>,
+    _folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub(crate) fn new(world: World, seed: u64) -> Self {
+        let parameters = Parameters { vote_threshold_percent: 0, voters_per_member_max: 3, ..Parameters::default() };
+        let genesis = genesis_of(world.voters, world.spares, parameters);
+        let folder = folder();
+        let nodes = (0..=world.voters + world.spares).map(|place| {
+            let mut node = Node::new(place, &genesis, folder.path(), world.compact_entries);
+            node.durable_copy = world.power_loss.then(|| folder.path().join(format!("{}-durable", node.name)));
+            node
+        });
+        let mut cluster = Self {
+            world,
+            nodes: nodes.collect(),
+            clients: Clients::new(&genesis),
+            genesis,
+            random: Random(seed),
+            step: 0,
+            seed,
+            network: Network::default(),
+            oracle: Oracle::default(),
+            injected: BTreeMap::new(),
+            lost: BTreeSet::new(),
+            restart_at: BTreeMap::new(),
+            submitted: BTreeMap::new(),
+            relayed: BTreeSet::new(),
+            evil: None,
+            churn: Churn::default(),
+            story: Vec::new(),
+            _folder: folder,
+        };
+        for place in 0..cluster.nodes.len() {
+            cluster.start(place);
+        }
+        cluster
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        FOUNDED.plus_ms(self.step * STEP_MS)
+    }
+
+    pub(crate) fn observer(&self) -> usize {
+        self.world.voters
+    }
+
+    pub(crate) fn leader(&self) -> Option<usize> {
+        let leaders = self.participants().filter(|node| node.leads());
+        leaders.max_by_key(|node| node.orderer().unwrap().role().term).map(|node| node.place)
+    }
+
+    pub(crate) fn start(&mut self, place: usize) {
+        self.restart_at.remove(&place);
+        let now = self.now();
+        self.nodes[place].start(self.seed, now);
+    }
+
+    pub(crate) fn seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        for node in &self.nodes {
+            seen += node.seen;
+        }
+        seen
+    }
+
+    /// A transaction of some member to some node that runs.
+    pub(crate) fn submit(&mut self) {
+        let member = MEMBERS[self.random.below(self.world.voters)];
+        // Most live for a minute, some for a moment.
+        let lifetime = if self.random.chance(100) { 300 } else { 60_000 };
+        let valid_until = self.now().plus_ms(lifetime);
+        let transaction = self.clients.next(member, valid_until);
+        let place = self.random.below(self.nodes.len());
+        self.submitted.insert(transaction.id, transaction.bytes.clone());
+        self.give(place, transaction.id);
+        if self.random.chance(self.world.again) {
+            let place = self.random.below(self.nodes.len());
+            self.give(place, transaction.id);
+        }
+    }
+
+    /// A replay of a transaction that was submitted some time ago.
+    fn replay(&mut self) {
+        let Some(id) = self.submitted.keys().nth(self.random.below(self.submitted.len())).copied() else { return };
+        let place = self.random.below(self.nodes.len());
+        self.give(place, id);
+    }
+
+    pub(crate) fn give(&mut self, place: usize, id: TransactionId) {
+        let bytes = self.submitted[&id].clone();
+        if place == self.observer() {
+            self.relayed.insert(id);
+        }
+        if self.nodes[place].raft_id.is_none() {
+            let voter = self.random.below(self.nodes.len());
+            self.send(place, voter, Frame::Transactions(vec![bytes.into()]));
+        } else if self.nodes[place].is_running() {
+            self.nodes[place].submit(vec![bytes]);
+        }
+    }
+
+    pub(crate) fn step(&mut self) {
+        self.step += 1;
+        self.inject_faults();
+        self.relay();
+        self.churn();
+        if self.random.chance(self.world.load) {
+            self.submit();
+        }
+        if self.random.chance(self.world.again / 4) {
+            self.replay();
+        }
+        let now = self.now();
+        for place in 0..self.nodes.len() {
+            if !self.acts(place) {
+                continue;
+            }
+            self.nodes[place].tick(now);
+            self.turn(place);
+            let peer = (place + 1 + self.random.below(self.nodes.len() - 1)) % self.nodes.len();
+            if self.nodes[place].is_running() {
+                self.nodes[place].catch_up(self.step, peer);
+                self.turn(place);
+            }
+        }
+        self.deliver();
+    }
+
+    /// Whether it runs and does not stand still.
+    pub(crate) fn acts(&self, place: usize) -> bool {
+        self.nodes[place].is_running() && self.nodes[place].paused_until <= self.step
+    }
+
+    /// The relay of the observer's node sends again what it does not see on its chain.
+    fn relay(&mut self) {
+        if self.step.is_multiple_of(20) {
+            let recorded = &self.nodes[self.observer()].receipts;
+            let again: Vec<_> = self.relayed.iter().filter(|id| !recorded.contains_key(*id)).copied().collect();
+            for id in again {
+                self.give(self.observer(), id);
+            }
+        }
+    }
+
+    /// Lets a node do what follows from its inputs, and puts what it says on the network.
+    fn turn(&mut self, place: usize) {
+        self.work(place);
+        let out = std::mem::take(&mut self.nodes[place].out);
+        if self.nodes[place].failed {
+            self.disk_failed(place);
+        } else if self.nodes[place].is_running() {
+            self.observe(place);
+        }
+        if self.nodes[place].must_restart {
+            self.nodes[place].stop();
+            self.start(place);
+        }
+        for (to, frame) in out {
+            let frame = if self.evil == Some(place) { self.forge(place, frame) } else { frame };
+            match to {
+                To::Place(to) => self.send(place, to, frame),
+                To::Number(number) => {
+                    if let Some(to) = self.nodes.iter().position(|node| node.raft_id == Some(number)) {
+                        self.send(place, to, frame);
+                    }
+                }
+                To::Everyone => {
+                    for to in (0..self.nodes.len()).filter(|to| *to != place) {
+                        self.send(place, to, frame.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// What follows from a node's inputs, as far as its disk lets it.
+    fn work(&mut self, place: usize) {
+        let write_delay = self.random.below(self.world.write_delay + 1) as u64;
+        self.nodes[place].carry_out(self.step, write_delay);
+        if !self.nodes[place].failed && !self.random.chance(self.world.lag) {
+            let batches = if self.world.lag > 0 { 1 + self.random.below(3) } else { usize::MAX };
+            self.nodes[place].execute(batches);
+            self.nodes[place].carry_out(self.step, write_delay);
+        }
+        if !self.nodes[place].failed && !self.random.chance(self.world.lag) {
+            self.nodes[place].sign().unwrap();
+            self.nodes[place].carry_out(self.step, write_delay);
+        }
+    }
+
+    /// What an evil voter says instead of what it computed.
+    fn forge(&self, place: usize, frame: Frame) -> Frame {
+        match frame {
+            Frame::Signature(HeaderSignature { height, voter, .. }) => {
+                let secret = key(&self.nodes[place].name.to_string());
+                let view = self.nodes[place].executor().ledger().view().unwrap();
+                let set = view.header(height).unwrap().unwrap().voter_set;
+                Frame::Signature(HeaderSignature::sign(
+                    &self.genesis.hash(),
+                    &set,
+                    height,
+                    Hash([6; 32]),
+                    voter,
+                    &secret,
+                ))
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn send(&mut self, from: usize, to: usize, frame: Frame) {
+        let copies = if self.random.chance(self.world.double) { 2 } else { 1 };
+        if copies == 2 {
+            self.count("duplicated");
+        }
+        for _ in 0..copies {
+            if self.random.chance(self.world.loss) {
+                self.count("lost");
+                continue;
+            }
+            let late = self.random.below(self.world.delay + 1) as u64;
+            if late > 0 {
+                self.count("delayed");
+            }
+            let number = self.nodes[to].raft_id;
+            let letter = Letter { from, to, frame: frame.clone(), number, hostile: false };
+            self.network.put(self.step + late, letter);
+        }
+    }
+
+    pub(crate) fn count(&mut self, fault: &'static str) {
+        *self.injected.entry(fault).or_default() += 1;
+    }
+
+    fn deliver(&mut self) {
+        for _ in 0..32 {
+            let due = self.network.take_due(self.step);
+            if due.is_empty() {
+                return;
+            }
+            let mut touched = BTreeSet::new();
+            for letter in due {
+                let (from, to) = (letter.from, letter.to);
+                if self.network.is_cut(from, to) {
+                    self.count("cut off");
+                    continue;
+                }
+                if self.nodes[to].is_running() && !self.acts(to) {
+                    self.network.put(self.nodes[to].paused_until, letter);
+                    continue;
+                }
+                if matches!(letter.frame, Frame::Raft(..)) && letter.number != self.nodes[to].raft_id {
+                    continue;
+                }
+                self.oracle.trace(self.step, from, to, &letter.frame);
+                // The handshake refuses peers of another branch.
+                if self.nodes[from].parted != self.nodes[to].parted {
+                    self.count("refused, another branch");
+                    continue;
+                }
+                if letter.hostile {
+                    self.nodes[to].take_hostile(from, letter.frame);
+                } else {
+                    self.nodes[to].take(from, letter.frame);
+                }
+                touched.insert(to);
+            }
+            for place in touched {
+                if self.nodes[place].is_running() {
+                    self.turn(place);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn run(&mut self, steps: u64) {
+        (0..steps).for_each(|_| self.step());
+    }
+
+    /// Steps until `done`; panics after `limit` steps.
+    #[track_caller]
+    pub(crate) fn until(&mut self, limit: u64, mut done: impl FnMut(&Self) -> bool) {
+        for _ in 0..limit {
+            if done(self) {
+                return;
+            }
+            self.step();
+        }
+        assert!(done(self), "not reached in {limit} steps: {}", self.describe());
+    }
+}

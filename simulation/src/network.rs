@@ -1,0 +1,60 @@
+//! Frames on their way, and links that are cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use galen_consensus::RaftId;
+
+use crate::node::Frame;
+
+/// A frame on its way.
+pub(crate) struct Letter {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) frame: Frame,
+    /// The receiver's number in ordering when it was sent: one that takes another number has restarted, and frames between
+    /// orderers do not outlive their connection.
+    pub(crate) number: Option<RaftId>,
+    /// Nobody honest made it.
+    pub(crate) hostile: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Network {
+    sequence: u64,
+    /// By the step at which they arrive, then in the order sent.
+    on_the_way: BTreeMap<(u64, u64), Letter>,
+    /// From whom to whom nothing comes through.
+    cut: BTreeSet<(usize, usize)>,
+    pub(crate) cut_until: u64,
+}
+
+impl Network {
+    pub(crate) fn put(&mut self, due: u64, letter: Letter) {
+        self.sequence += 1;
+        self.on_the_way.insert((due, self.sequence), letter);
+    }
+
+    /// Everything that arrives up to this step.
+    pub(crate) fn take_due(&mut self, step: u64) -> Vec<Letter> {
+        let later = self.on_the_way.split_off(&(step + 1, 0));
+        std::mem::replace(&mut self.on_the_way, later).into_values().collect()
+    }
+
+    pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {
+        self.cut.contains(&(from, to))
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.cut.is_empty()
+    }
+
+    /// Cuts links until a step.
+    pub(crate) fn cut(&mut self, links: impl IntoIterator<Item = (usize, usize)>, until: u64) {
+        self.cut.extend(links);
+        self.cut_until = until;
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.cut.clear();
+    }
+}

@@ -1,0 +1,252 @@
+//! One replica of the simulation: orderer, log on a simulated disk, executor over a real ledger.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use galen_chain::executor::{ApplyRecoveryError, Certification, Executed, FollowError, SignatureError};
+use galen_chain::orderer::parse_snapshot_context;
+use galen_chain::recovery::{HeldRecoveries, HeldRecovery, RecoveryError};
+use galen_chain::signatures::VerifiedCache;
+use galen_chain::sync::{SyncAnswer, SyncRequest};
+use galen_chain::{
+    Executor, ExecutorConfig, ExecutorError, LedgerState, OrderedBatch, Orderer, OrdererConfig, OrdererEffects, Void,
+};
+use galen_consensus::vfs::{Crash, SimVfs, Vfs};
+use galen_consensus::{CoreConfig, Identity, Log, LogOptions, Membership, MessageError, Persist, RaftId, Role};
+use galen_contracts::VoidReason;
+use galen_types::member::{NodeRole, Standing};
+use galen_types::{
+    Certificate, DecodedTransaction, Encoding, Genesis, Hash, HeaderSignature, NodeName, PublicKey, SecretKey,
+    Timestamp, TransactionId,
+};
+
+use crate::consortium::{key, open_ledger};
+
+mod disk;
+mod hear;
+mod start;
+mod wish;
+mod work;
+
+/// What nodes send each other.
+#[derive(Clone)]
+pub(crate) enum Frame {
+    /// From the sender's number in ordering, which the connection would tell.
+    Raft(RaftId, bytes::Bytes),
+    Transactions(Vec<bytes::Bytes>),
+    Signature(HeaderSignature),
+    Certificate(Certificate),
+    /// With how often the asking node had started: a restart breaks the connection that the answer would come by.
+    Ask(SyncRequest, u64),
+    Answer(Vec<u8>, u64),
+}
+
+impl Frame {
+    /// What the trace hash takes in.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Raft(number, bytes) => [&number.0.to_le_bytes()[..], bytes].concat(),
+            Self::Transactions(transactions) => transactions.concat(),
+            Self::Signature(signature) => signature.encode(),
+            Self::Certificate(certificate) => certificate.encode(),
+            Self::Ask(request, _) => request.encode(),
+            Self::Answer(bytes, _) => bytes.clone(),
+        }
+    }
+}
+
+/// To whom.
+#[derive(Clone, Copy)]
+pub(crate) enum To {
+    Place(usize),
+    /// Whoever has this number in ordering.
+    Number(RaftId),
+    Everyone,
+}
+
+/// What a node saw.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) blocks: u64,
+    pub(crate) pulled: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) expired: u64,
+    pub(crate) crashes: u64,
+    pub(crate) snapshots: u64,
+    pub(crate) deviant: u64,
+    pub(crate) led: u64,
+    pub(crate) groups: u64,
+    pub(crate) unjudged: u64,
+    /// Answers of peers on another branch of the chain.
+    pub(crate) refused: u64,
+    /// Hostile frames that were refused.
+    pub(crate) hostile: u64,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.blocks += other.blocks;
+        self.pulled += other.pulled;
+        self.duplicates += other.duplicates;
+        self.expired += other.expired;
+        self.crashes += other.crashes;
+        self.snapshots += other.snapshots;
+        self.deviant += other.deviant;
+        self.led += other.led;
+        self.groups += other.groups;
+        self.unjudged += other.unjudged;
+        self.refused += other.refused;
+        self.hostile += other.hostile;
+    }
+}
+
+struct Ordering {
+    orderer: Orderer,
+    log: Log<SimVfs>,
+    /// Not on disk yet, each with the step at which it is.
+    writes: VecDeque<(u64, Persist)>,
+}
+
+struct Running {
+    executor: Executor,
+    verified: Arc<VerifiedCache>,
+    ordering: Option<Ordering>,
+    ordered: VecDeque<OrderedBatch>,
+    goal: Option<(u64, u64, Hash)>,
+    known_height: u64,
+    /// Heights of certified and tip when certification was last seen to move, and when.
+    certified: (u64, u64),
+    asked: u64,
+    asked_signatures: u64,
+    /// The height of the copy that a loss of power would leave.
+    copied: u64,
+}
+
+pub(crate) struct Node {
+    pub(crate) place: usize,
+    pub(crate) name: NodeName,
+    /// The number under which it orders now.
+    pub(crate) raft_id: Option<RaftId>,
+    /// The number that it took part under last and has not given up.
+    last_number: Option<RaftId>,
+    /// What its keys are made from, the newest last.
+    pub(crate) keys: Vec<String>,
+    /// What it signs with now.
+    pub(crate) key: PublicKey,
+    /// Its disk was lost while it had this number: it must ask for another.
+    pub(crate) stale: Option<u64>,
+    /// Its record on the chain changed.
+    pub(crate) must_restart: bool,
+    /// Recoveries that its operator gave it.
+    pub(crate) held: Vec<HeldRecovery>,
+    /// It knows of no recovery and goes on by a chain that others gave up, so that honest answers of theirs are none to it.
+    pub(crate) parted: bool,
+    genesis: Arc<Genesis>,
+    pub(crate) folder: PathBuf,
+    /// Where a copy of the ledger is kept as a loss of power would leave it; not on every node.
+    pub(crate) durable_copy: Option<PathBuf>,
+    disk: SimVfs,
+    running: Option<Running>,
+    pub(crate) starts: u64,
+    /// It orders under another number since its last start.
+    pub(crate) new_number: bool,
+    /// Entries that came out of its orderer since they were last looked at.
+    pub(crate) ordered_now: Vec<OrderedBatch>,
+    /// Numbers of the voters after blocks that it executed since it was last looked at.
+    pub(crate) voted_now: Vec<RaftId>,
+    /// Index and term of blocks of which clients were told since the node was last looked at.
+    pub(crate) told_now: Vec<(u64, u64)>,
+    compact_entries: usize,
+    /// This node's clock against the world's, milliseconds.
+    pub(crate) skew_ms: i64,
+    /// It stands still until this step.
+    pub(crate) paused_until: u64,
+    /// Its disk failed: the process must end.
+    pub(crate) failed: bool,
+    pub(crate) out: Vec<(To, Frame)>,
+    /// What its clients were told: where their transactions stand.
+    pub(crate) receipts: BTreeMap<TransactionId, (u64, usize)>,
+    pub(crate) seen: Seen,
+}
+
+/// Heights that a voter may lag before it pulls blocks beside ordering: small, so that both happen at once.
+const LAG_VOTER: u64 = 4;
+
+impl Node {
+    pub(crate) fn new(place: usize, genesis: &Arc<Genesis>, folder: &Path, compact_entries: usize) -> Self {
+        let mut nodes = genesis.nodes();
+        // Voters first, then the observer, then those that may become voters.
+        nodes.sort_by_key(|node| (node.raft_id == 0, node.raft_id, !node.name.to_string().starts_with("watcher")));
+        let record = nodes.swap_remove(place);
+        Self {
+            place,
+            raft_id: None,
+            last_number: None,
+            keys: vec![record.name.to_string()],
+            key: record.key,
+            stale: None,
+            must_restart: false,
+            held: Vec::new(),
+            parted: false,
+            folder: folder.join(record.name.to_string()),
+            name: record.name,
+            genesis: Arc::clone(genesis),
+            durable_copy: None,
+            disk: SimVfs::default(),
+            running: None,
+            starts: 0,
+            new_number: false,
+            ordered_now: Vec::new(),
+            told_now: Vec::new(),
+            voted_now: Vec::new(),
+            compact_entries,
+            skew_ms: 0,
+            paused_until: 0,
+            failed: false,
+            out: Vec::new(),
+            receipts: BTreeMap::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// The key that its record names, else the first.
+    pub(crate) fn secret(&self, record: &galen_types::member::Node) -> SecretKey {
+        let registered = self.keys.iter().map(|text| key(text)).find(|secret| secret.public_key() == record.key);
+        registered.unwrap_or_else(|| key(&self.keys[0]))
+    }
+
+    fn clock(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add_signed(self.skew_ms))
+    }
+
+    pub(crate) fn record(&self) -> galen_types::member::Node {
+        self.record_in(self.executor().ledger())
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.running.as_ref().unwrap().executor
+    }
+
+    pub(crate) fn orderer(&self) -> Option<&Orderer> {
+        self.running.as_ref().and_then(|running| running.ordering.as_ref()).map(|ordering| &ordering.orderer)
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.orderer().is_some_and(|orderer| orderer.role().role == Role::Leader)
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.orderer().map_or(0, Orderer::mempool_len)
+    }
+
+    /// The height and hash of the last block of its folder.
+    pub(crate) fn stored_tip(&self) -> (u64, Hash) {
+        let tip = open_ledger(&self.folder, &self.genesis).tip().unwrap();
+        (tip.height, tip.hash)
+    }
+}

@@ -1,0 +1,97 @@
+//! From a folder and a disk to a running replica.
+
+use super::*;
+
+impl Node {
+    pub(crate) fn start(&mut self, seed: u64, now: Timestamp) {
+        let ledger = open_ledger(&self.folder, &self.genesis);
+        let verified = Arc::new(VerifiedCache::default());
+        let record = self.record_in(&ledger);
+        if self.stale.is_some_and(|before| record.raft_id > before) {
+            self.stale = None;
+        }
+        self.must_restart = false;
+        self.key = self.secret(&record).public_key();
+        let number = self.number(&record, &ledger);
+        self.new_number = number != self.raft_id;
+        self.raft_id = number;
+        self.last_number = self.raft_id.or(self.last_number);
+        let config = ExecutorConfig {
+            genesis: Arc::clone(&self.genesis),
+            node: self.name.clone(),
+            voter_keys: self.keys.iter().map(|text| key(text)).collect(),
+            orders: self.raft_id.is_some(),
+            recoveries: self.held.iter().cloned().collect(),
+            verified: Arc::clone(&verified),
+        };
+        let executor = Executor::new(Arc::clone(&ledger), config).unwrap();
+        self.starts += 1;
+        self.voted_now.extend(executor.group().unwrap().voters.keys());
+        let ordering = self.raft_id.map(|id| {
+            let identity = Identity { cluster: self.genesis.hash().0, node: id };
+            let options = LogOptions { segment_bytes: 16 << 10 };
+            let folder = PathBuf::from(format!("log-{id}"));
+            let absent = self.disk.list(&folder).unwrap().is_empty();
+            if let Some(snapshot) = executor.log_after_recovery(id).unwrap().filter(|_| absent) {
+                Log::create_at(self.disk.clone(), &folder, identity, options, snapshot).unwrap();
+            }
+            let (log, recovered) = Log::open(self.disk.clone(), &folder, identity, options).unwrap();
+            let known = executor.group().unwrap();
+            let founders = self.genesis.nodes().into_iter().map(|node| RaftId(node.raft_id)).filter(|id| id.0 > 0);
+            let membership = Membership::new(founders, []);
+            let seed = seed ^ id.0 ^ (self.starts << 32);
+            let core = if membership.contains(id) {
+                CoreConfig::new(id, membership, seed)
+            } else {
+                CoreConfig::joining(id, seed)
+            };
+            let config = OrdererConfig {
+                core,
+                node: self.name.clone(),
+                batch_limits: executor.parameters().into(),
+                compact_entries: self.compact_entries,
+                compact_bytes: 1 << 20,
+            };
+            let applied = ledger.applied().unwrap().index;
+            let orderer = Orderer::new(config, recovered, applied, &known, self.clock(now)).unwrap();
+            Ordering { orderer, log, writes: VecDeque::new() }
+        });
+        let known_height = executor.tip().height;
+        self.running = Some(Running {
+            executor,
+            verified,
+            ordering,
+            ordered: VecDeque::new(),
+            goal: None,
+            known_height,
+            certified: (0, 0),
+            asked: 0,
+            asked_signatures: 0,
+            copied: 0,
+        });
+    }
+
+    pub(super) fn record_in(&self, ledger: &galen_ledger::Ledger) -> galen_types::member::Node {
+        let found = galen_contracts::query::get_node(&LedgerState(ledger.view().unwrap()), &self.name).unwrap();
+        found.unwrap_or_else(|| self.genesis.nodes().into_iter().find(|node| node.name == self.name).unwrap())
+    }
+
+    /// The number under which it must order: its former one until that may be given up.
+    pub(super) fn number(&self, record: &galen_types::member::Node, ledger: &galen_ledger::Ledger) -> Option<RaftId> {
+        // A recovery that is not applied yet takes its number from every node.
+        let lineage = galen_chain::recovery::lineage(&LedgerState(ledger.view().unwrap())).unwrap();
+        if self.held.last().is_some_and(|held| held.hash != lineage) {
+            return None;
+        }
+        let fresh = self.stale.is_none_or(|before| record.raft_id > before);
+        self.last_number.or((record.raft_id > 0 && fresh).then_some(RaftId(record.raft_id)))
+    }
+
+    /// Gives the number up that the chain and the group have dropped.
+    pub(super) fn retire(&mut self) {
+        if self.orderer().is_some_and(Orderer::may_retire) {
+            self.last_number = None;
+            self.must_restart = true;
+        }
+    }
+}

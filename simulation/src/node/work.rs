@@ -1,0 +1,168 @@
+//! What follows from what came in: execution, signatures, writes, questions.
+
+use super::disk::copy_folder;
+use super::*;
+
+impl Node {
+    /// What becomes of an executed batch: clients, the mempool.
+    pub(super) fn tell(&mut self, executed: Executed) {
+        let running = self.running.as_mut().unwrap();
+        let mut settled: Vec<_> = executed.void.iter().map(|(id, _)| *id).collect();
+        let duplicate = |void: &Void| matches!(void, Void::Rule(VoidReason::Duplicate));
+        self.seen.duplicates += executed.void.iter().filter(|(_, void)| duplicate(void)).count() as u64;
+        if let Some(block) = &executed.block {
+            self.seen.blocks += 1;
+            self.told_now.push((block.block.header.raft_index, block.block.header.raft_term));
+            for (index, receipt) in block.receipts.iter().enumerate() {
+                let place = (block.block.header.height, index);
+                let before = self.receipts.insert(receipt.transaction, place);
+                assert!(before.is_none_or(|before| before == place), "a client was told two places");
+                settled.push(receipt.transaction);
+            }
+        }
+        if executed.block.as_ref().is_some_and(|block| galen_ledger::hands_over(&block.block.header)) {
+            self.voted_now.extend(running.executor.group().unwrap().voters.keys());
+        }
+        if let Some(ordering) = &mut running.ordering {
+            ordering.orderer.set_batch_limits(running.executor.parameters().into());
+            ordering.orderer.applied(executed.applied_index, running.executor.tip().time, &settled).unwrap();
+        }
+    }
+
+    /// Executes up to `batches` of what is ordered.
+    pub(crate) fn execute(&mut self, batches: usize) {
+        for _ in 0..batches {
+            let Some(running) = &mut self.running else { return };
+            let Some(batch) = running.ordered.pop_front() else { return };
+            let executed = running.executor.execute(&batch).unwrap();
+            self.tell(executed);
+        }
+    }
+
+    /// Signs and publishes what was executed.
+    pub(crate) fn sign(&mut self) -> Result<(), ExecutorError> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        for signature in running.executor.sign()? {
+            self.out.push((To::Everyone, Frame::Signature(signature.clone())));
+            self.signature(signature);
+        }
+        if let Some(certificate) = self.running.as_mut().unwrap().executor.certify_applied()? {
+            self.certification(Certification::Certified(certificate));
+        }
+        self.cut_and_copy();
+        Ok(())
+    }
+
+    pub(super) fn cut_and_copy(&mut self) {
+        self.follow_group();
+        let running = self.running.as_mut().unwrap();
+        let points = running.executor.cut_points();
+        if let Some(ordering) = &mut running.ordering {
+            for point in points {
+                ordering.orderer.may_cut(point).unwrap();
+            }
+        }
+        let ledger = running.executor.ledger();
+        if let Some(copy) = &self.durable_copy
+            && ledger.durable_height() == running.executor.tip().height
+            && running.copied != ledger.durable_height()
+        {
+            running.copied = ledger.durable_height();
+            copy_folder(&self.folder, copy);
+        }
+    }
+
+    /// Everything that follows from what came in; `write_delay` steps until a write is on disk.
+    pub(crate) fn carry_out(&mut self, step: u64, write_delay: u64) {
+        loop {
+            let Some(ordering) = self.running.as_mut().and_then(|running| running.ordering.as_mut()) else { return };
+            let effects = ordering.orderer.effects().unwrap();
+            let quiet = effects.persist.is_empty()
+                && effects.send.is_empty()
+                && effects.ordered.is_empty()
+                && effects.forward.is_none()
+                && effects.role.is_none();
+            self.take_effects(effects, step + write_delay);
+            let wrote = self.finish_writes(step);
+            if self.failed || (!wrote && quiet) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn take_effects(&mut self, effects: OrdererEffects, due: u64) {
+        let Some(running) = &mut self.running else { return };
+        let Some(ordering) = &mut running.ordering else { return };
+        ordering.writes.extend(effects.persist.into_iter().map(|persist| (due, persist)));
+        let sent = effects.send.into_iter();
+        let own = self.raft_id.unwrap();
+        self.out.extend(sent.map(|message| (To::Number(message.to), Frame::Raft(own, message.bytes))));
+        self.ordered_now.extend(effects.ordered.iter().cloned());
+        running.ordered.extend(effects.ordered);
+        if let Some((leader, transactions)) = effects.forward {
+            self.out.push((To::Number(leader), Frame::Transactions(transactions)));
+        }
+        if let Some(offer) = effects.snapshot_offer {
+            let (height, header) = parse_snapshot_context(&offer.context).unwrap();
+            running.goal = Some((offer.index, height, header));
+        }
+        self.seen.led += u64::from(effects.role.is_some_and(|role| role.role == Role::Leader));
+        self.seen.expired += effects.expired.len() as u64;
+    }
+
+    pub(super) fn finish_writes(&mut self, step: u64) -> bool {
+        let Some(ordering) = self.running.as_mut().and_then(|running| running.ordering.as_mut()) else { return false };
+        let mut batch = Vec::new();
+        while ordering.writes.front().is_some_and(|(due, _)| *due <= step) {
+            batch.extend(ordering.writes.pop_front().map(|(_, persist)| persist));
+        }
+        let Some(token) = batch.last().map(|persist| persist.token) else { return false };
+        if let Err(error) = ordering.log.append(&batch) {
+            ordering.orderer.stop(&error.to_string());
+            self.failed = true;
+            return false;
+        }
+        ordering.orderer.persisted(token).unwrap();
+        true
+    }
+
+    /// Asks `peer` for what is missing, and takes a snapshot offer whose block is here.
+    pub(crate) fn catch_up(&mut self, step: u64, peer: usize) {
+        let Some(running) = &mut self.running else { return };
+        let (ledger, tip) = (running.executor.ledger(), running.executor.tip().height);
+        if let Some((index, height, header)) = running.goal
+            && ledger.certified_height().min(ledger.durable_height()) >= height
+        {
+            let held = ledger.view().unwrap().header(height).unwrap().unwrap();
+            assert_eq!((held.hash(), held.raft_index), (header, index), "the offer's block is on the chain");
+            if let Some(ordering) = &mut running.ordering {
+                ordering.orderer.accept_snapshot(index).unwrap();
+            }
+            running.goal = None;
+            self.seen.snapshots += 1;
+        }
+        if step < running.asked + 4 {
+            return;
+        }
+        let certified = ledger.certified_height();
+        let votes = self.raft_id.is_some() && running.executor.voters().key_of(&self.name).is_some();
+        let lag = if votes { LAG_VOTER } else { 0 };
+        let behind = (!votes && step > running.asked + 30)
+            || running.known_height > tip + lag
+            || running.goal.is_some_and(|(_, height, _)| height > tip);
+        let hangs = certified < tip && running.certified.0 == certified;
+        if !hangs {
+            running.certified = (certified, step);
+        }
+        let request = if behind {
+            running.asked = step;
+            SyncRequest::Blocks { from: tip + 1 }
+        } else if hangs && step > running.certified.1 + 10 && step >= running.asked_signatures + 4 {
+            running.asked_signatures = step;
+            SyncRequest::Signatures { from: certified + 1 }
+        } else {
+            return;
+        };
+        self.out.push((To::Place(peer), Frame::Ask(request, self.starts)));
+    }
+}

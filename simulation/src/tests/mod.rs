@@ -1,0 +1,3 @@
+//! Seeds of every scenario, and single stories.
+
+mod faults;
