@@ -14,6 +14,7 @@ use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use tokio::sync::mpsc;
 
 use crate::address::resolve;
+use crate::control::close_all;
 use crate::file;
 use crate::gate::Gate;
 use crate::limits::BULK_WAITING_PER_PEER_MAX;
@@ -52,11 +53,12 @@ impl Bulk {
         let stop = self.shared.stop.clone();
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 event = self.swarm.select_next_some() => self.on_swarm(event),
                 Some(command) = self.commands.recv() => self.on_command(command),
             }
         }
+        close_all(&mut self.swarm).await;
     }
 
     fn on_command(&mut self, command: BulkCommand) {
@@ -151,10 +153,7 @@ impl Bulk {
                     return;
                 };
                 let shared = Arc::clone(&self.shared);
-                let stop = session.stop.clone();
-                self.shared.tasks.spawn(async move {
-                    let _ = stop.run_until_cancelled(file::serve(shared, session, stream)).await;
-                });
+                self.shared.tasks.spawn(file::serve(shared, session, stream));
             }
         }
     }

@@ -2,28 +2,34 @@
 //!
 //! It never waits for anything but its own inputs: whatever may take time runs in a task of its own.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt;
-use galen_types::NodeName;
+use galen_types::{Hash, NodeName};
 use libp2p::gossipsub;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{DialError, NetworkBehaviour, Stream, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol, ping};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::access::{Access, LEAVING};
 use crate::address::{resolve, with_port};
-use crate::dialer::Dialer;
+use crate::dialer::{DialFailure, Dialer};
 use crate::event::NetworkEvent;
 use crate::gate::Gate;
-use crate::gossip::{self, GossipValidation, Judged, Topic, Topics};
+use crate::gossip::{GossipValidation, Judged, Topic, Topics};
+use crate::handshake::NOT_REGISTERED;
 use crate::inbox::{Class, Dropped};
+use crate::limits::CLOSE_TIMEOUT;
 use crate::link::{read_link, write_link};
+use crate::reach;
 use crate::refusal::printable;
 use crate::registry::PeerRegistry;
 use crate::request;
+use crate::selective_gossip::SelectiveGossip;
 use crate::session::{Link, Session};
 use crate::shared::Shared;
 use crate::streams::{OpenReply, Streams, StreamsEvent};
@@ -35,7 +41,7 @@ pub(crate) struct ControlBehaviour {
     pub(crate) gate: Gate,
     pub(crate) streams: Streams,
     pub(crate) ping: ping::Behaviour,
-    pub(crate) gossip: gossip::Behaviour,
+    pub(crate) gossip: SelectiveGossip,
 }
 
 /// What other tasks ask of this one.
@@ -43,6 +49,7 @@ pub(crate) enum ControlCommand {
     Open { peer: PeerId, protocol: StreamProtocol, reply: OpenReply },
     Publish { topic: Topic, bytes: Bytes },
     SetRegistry { registry: PeerRegistry, done: oneshot::Sender<()> },
+    SetLineage { lineage: Hash, done: oneshot::Sender<()> },
 }
 
 /// See the module's description.
@@ -60,6 +67,25 @@ pub(crate) struct Control {
 pub(crate) struct Resolved {
     peer: PeerId,
     addresses: Vec<Multiaddr>,
+}
+
+/// Closes all connections of a swarm in good order, so that peers notice at once; gives up after [`CLOSE_TIMEOUT`].
+pub(crate) async fn close_all<B: NetworkBehaviour>(swarm: &mut Swarm<B>) {
+    let peers: Vec<PeerId> = swarm.connected_peers().copied().collect();
+    for peer in peers {
+        let _ = swarm.disconnect_peer_id(peer);
+    }
+    let close = async {
+        while swarm.connected_peers().next().is_some() {
+            if let SwarmEvent::ConnectionEstablished { peer_id, .. } = swarm.select_next_some().await {
+                // It was on its way.
+                let _ = swarm.disconnect_peer_id(peer_id);
+            }
+        }
+    };
+    if tokio::time::timeout(CLOSE_TIMEOUT, close).await.is_err() {
+        tracing::debug!("some connections were cut instead of closed");
+    }
 }
 
 /// How long the task sleeps when no peer is to be dialled.
@@ -86,17 +112,20 @@ impl Control {
             session.stop.cancel();
             self.shared.inbox.tell_status(&session.node, NetworkEvent::PeerDisconnected { node: session.node.clone() });
         }
+        close_all(&mut self.swarm).await;
     }
 
     // ------------------------------------------------------------------------------------------ dialling
 
-    /// Watches all registered peers that have addresses, but this node.
+    /// Watches all registered peers that have addresses, but this node (neither its key nor, under another key, its name).
     fn watch_registered(&mut self) {
         let index = self.shared.registry.current();
         let peers: Vec<PeerId> = index
             .registry
             .iter()
-            .filter(|(_, id, peer)| *id != self.swarm.local_peer_id() && !peer.addresses.is_empty())
+            .filter(|(node, id, peer)| {
+                **node != self.shared.node && *id != self.swarm.local_peer_id() && !peer.addresses.is_empty()
+            })
             .map(|(_, peer, _)| *peer)
             .collect();
         let now = Instant::now();
@@ -126,6 +155,10 @@ impl Control {
     }
 
     fn dial(&mut self, Resolved { peer, addresses }: Resolved) {
+        if !self.dialer.wants(&peer) {
+            // It left the registry while its name was resolved.
+            return;
+        }
         let options = DialOpts::peer_id(peer)
             .addresses(addresses)
             .condition(PeerCondition::DisconnectedAndNotDialing)
@@ -142,7 +175,11 @@ impl Control {
 
     fn on_dial_failed(&mut self, peer: &PeerId, error: &DialError) {
         self.shared.metrics.dials_failed.increment();
-        let refused = self.shared.book.refusal(peer);
+        let failure = match self.shared.book.refusal(peer) {
+            Some(refusal) if refusal.code() == NOT_REGISTERED => DialFailure::NotRegistered,
+            Some(_) => DialFailure::Refused,
+            None => DialFailure::Unreachable,
+        };
         if let DialError::WrongPeerId { obtained, address } = error {
             tracing::warn!(peer_id = %peer, address = %address, found = %obtained, code = "wrong-key",
                 "the node at this address has another key than the one registered");
@@ -150,7 +187,7 @@ impl Control {
             // Refusals have been logged with their reason; unreachable peers are in the list of peers.
             tracing::debug!(peer_id = %peer, error = %printable(&error.to_string(), 512), "dial failed");
         }
-        self.dialer.failed(peer, refused.is_some(), Instant::now());
+        self.dialer.failed(peer, failure, Instant::now());
     }
 
     // ------------------------------------------------------------------------------------------ inputs
@@ -166,29 +203,103 @@ impl Control {
                 // Nobody may be waiting any more.
                 let _ = done.send(());
             }
+            ControlCommand::SetLineage { lineage, done } => {
+                self.set_lineage(lineage);
+                let _ = done.send(());
+            }
         }
     }
 
     fn set_registry(&mut self, registry: PeerRegistry) {
         let former = self.shared.registry.current();
+        if former.registry == registry {
+            return;
+        }
         self.shared.registry.replace(registry);
         let index = self.shared.registry.current();
         self.shared.book.retain(|peer| index.name(peer).is_some());
-        self.shared.inbox.retain(|node| index.registry.get(node).is_some());
         // A peer that is gone, or goes by another name or key now, starts over.
+        let mut gone = HashSet::new();
         for (node, peer, _) in former.registry.iter() {
-            if index.name(peer) != Some(node) && self.swarm.behaviour().streams.is_connected(peer) {
-                self.shared.metrics.peers_removed.increment();
-                tracing::info!(node = %node, peer_id = %peer, code = "peer-removed", "the registry no longer has this peer; disconnecting");
-                self.end_session(node);
-                let _ = self.swarm.disconnect_peer_id(*peer);
+            if *node != self.shared.node && index.name(peer) != Some(node) {
+                gone.insert(node.clone());
+                self.remove(node, peer);
             }
         }
+        let mut leaving = HashSet::new();
+        for (node, peer, registered) in index.registry.iter() {
+            let before = former.registry.get(node).filter(|(id, _)| *id == peer).map(|(_, before)| before.access);
+            match (before, registered.access) {
+                (Some(Access::Full), Access::OrderingOnly) => {
+                    leaving.insert(node.clone());
+                    self.restrict(node, peer);
+                }
+                (Some(Access::OrderingOnly), Access::Full) => self.reconnect(node, peer),
+                _ => {}
+            }
+        }
+        self.shared.inbox.forget(|class, node| gone.contains(node) || (class != Class::Raft && leaving.contains(node)));
         self.watch_registered();
         let now = Instant::now();
+        self.dialer.registry_changed(now);
         for (node, peer, registered) in index.registry.iter() {
             if former.registry.get(node).is_some_and(|(_, before)| before.addresses != registered.addresses) {
                 self.dialer.hurry(peer, now);
+                if !self.swarm.is_connected(peer) {
+                    // Ends a dial of the former address, whose failure makes the peer due again.
+                    let _ = self.swarm.disconnect_peer_id(*peer);
+                }
+            }
+        }
+    }
+
+    /// Ends all that there is with a peer that the registry no longer has under this name and key.
+    fn remove(&mut self, node: &NodeName, peer: &PeerId) {
+        if self.shared.session(node).is_some_and(|session| session.peer == *peer) {
+            self.shared.metrics.peers_removed.increment();
+            tracing::info!(node = %node, peer_id = %peer, code = "peer-removed",
+                "the registry no longer has this peer under this key; disconnecting");
+            self.end_session(node);
+        }
+        // Also ends dials that are on their way; an error only says that no connection was established.
+        let _ = self.swarm.disconnect_peer_id(*peer);
+    }
+
+    /// Ends all but ordering with a peer that the chain has removed and that the ordering group still needs.
+    fn restrict(&mut self, node: &NodeName, peer: &PeerId) {
+        self.swarm.behaviour_mut().gossip.hide(peer);
+        if let Some(session) = self.shared.session(node).filter(|session| session.peer == *peer) {
+            tracing::info!(node = %node, peer_id = %peer, code = LEAVING,
+                "the peer leaves the consortium; from now on only ordering goes on with it");
+            session.restrict();
+        }
+    }
+
+    /// Gives a peer everything again, over a new connection.
+    fn reconnect(&mut self, node: &NodeName, peer: &PeerId) {
+        if self.shared.session(node).is_some_and(|session| session.peer == *peer) {
+            tracing::info!(node = %node, peer_id = %peer, "the peer is back in the consortium; connecting anew");
+            self.end_session(node);
+        }
+        let _ = self.swarm.disconnect_peer_id(*peer);
+    }
+
+    fn set_lineage(&mut self, lineage: Hash) {
+        if !self.shared.own.set_lineage(lineage) {
+            return;
+        }
+        let now = Instant::now();
+        let index = self.shared.registry.current();
+        for (node, peer, _) in index.registry.iter() {
+            // Refused before, it may be let in now.
+            self.dialer.hurry(peer, now);
+            if self.swarm.is_connected(peer)
+                && self.shared.book.facts(peer).is_some_and(|facts| facts.lineage != lineage)
+            {
+                tracing::info!(node = %node, peer_id = %peer, lineage = %lineage, code = "wrong-lineage",
+                    "this node has gone through a recovery that the peer had not announced; disconnecting");
+                self.end_session(node);
+                let _ = self.swarm.disconnect_peer_id(*peer);
             }
         }
     }
@@ -197,7 +308,7 @@ impl Control {
         let Some(hash) = self.topics.hash(topic) else {
             return;
         };
-        match self.swarm.behaviour_mut().gossip.publish(hash, Vec::from(bytes)) {
+        match self.swarm.behaviour_mut().gossip.inner().publish(hash, Vec::from(bytes)) {
             Ok(_) => self.shared.metrics.gossip_published.increment(),
             // Somebody else's copy came first: that is the point of gossip.
             Err(gossipsub::PublishError::Duplicate) => {}
@@ -209,7 +320,7 @@ impl Control {
     }
 
     fn on_verdict(&mut self, judged: &Judged) {
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        let gossip = self.swarm.behaviour_mut().gossip.inner();
         // False when the message has left gossip's memory by age.
         let _ = gossip.report_message_validation_result(
             &judged.message,
@@ -267,6 +378,10 @@ impl Control {
                 if self.shared.session_of(&peer).is_none() {
                     self.start_session(peer);
                 }
+                if self.shared.session_of(&peer).is_none() {
+                    // It left the registry while it came.
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
                 if let Some(session) = self.shared.session_of(&peer) {
                     let mut remotes = lock(&session.remotes);
                     // Only hosts are of interest; ports of inbound connections are not listened on.
@@ -294,15 +409,14 @@ impl Control {
 
     fn start_session(&self, peer: PeerId) {
         let index = self.shared.registry.current();
-        let Some((node, role)) = index
-            .name(&peer)
-            .and_then(|node| index.registry.get(node).map(|(_, registered)| (node.clone(), registered.role)))
-        else {
+        let Some((node, role, access)) = index.name(&peer).and_then(|node| {
+            index.registry.get(node).map(|(_, registered)| (node.clone(), registered.role, registered.access))
+        }) else {
             return;
         };
         let software_version = self.shared.book.facts(&peer).map(|facts| facts.software_version).unwrap_or_default();
         let (session, raft, transactions) =
-            Session::new(node.clone(), peer, software_version.clone(), self.shared.stop.child_token());
+            Session::new(node.clone(), peer, software_version.clone(), access, self.shared.stop.child_token());
         let session = Arc::new(session);
         for (link, queue) in [(Link::Raft, raft), (Link::Transactions, transactions)] {
             self.shared.tasks.spawn(write_link(Arc::clone(&self.shared), Arc::clone(&session), link, queue));
@@ -331,15 +445,23 @@ impl Control {
         };
         let shared = Arc::clone(&self.shared);
         let protocols = &self.shared.protocols;
+        if *protocol == protocols.alive {
+            // That it was agreed upon has told the peer what it asked.
+            return;
+        }
+        if *protocol == protocols.dial_back {
+            let stop = session.stop.clone();
+            self.shared.tasks.spawn(async move {
+                let _ = stop.run_until_cancelled(reach::serve(shared, session, stream)).await;
+            });
+            return;
+        }
         let link = if *protocol == protocols.raft {
             Link::Raft
         } else if *protocol == protocols.transactions {
             Link::Transactions
         } else {
-            let stop = session.stop.clone();
-            self.shared.tasks.spawn(async move {
-                let _ = stop.run_until_cancelled(request::serve(shared, session, stream)).await;
-            });
+            self.shared.tasks.spawn(request::serve(shared, session, stream));
             return;
         };
         let stop = session.replace_reader(link);
@@ -352,9 +474,10 @@ impl Control {
         let gossipsub::Event::Message { propagation_source, message_id, message } = event else {
             return;
         };
-        let author = message.source.and_then(|author| self.shared.registry.name(&author));
+        let author = message.source.filter(|author| self.shared.registry.access(author) == Some(Access::Full));
+        let author = author.and_then(|author| self.shared.registry.name(&author));
         let topic = self.topics.topic(&message.topic).filter(|topic| message.data.len() <= topic.bytes_max());
-        let session = self.shared.session_of(&propagation_source);
+        let session = self.shared.session_of(&propagation_source).filter(|session| !session.is_restricted());
         let validation = GossipValidation::new(message_id, propagation_source, self.verdicts.0.clone());
         let (Some(author), Some(topic), Some(session)) = (author, topic, session) else {
             self.shared.metrics.gossip_rejected.increment();

@@ -2,8 +2,10 @@
 
 use galen_types::NodeName;
 
+use crate::access::LEAVING;
 use crate::identity::IdentityError;
 use crate::refusal::Refusal;
+use crate::session::Session;
 use crate::streams::OpenError;
 
 /// Why the network did not start.
@@ -53,6 +55,9 @@ pub enum SendError {
     /// No connection.
     #[error("`{0}` is not connected")]
     NotConnected(NodeName),
+    /// The chain has removed the peer: only raft frames go to it.
+    #[error("`{0}` leaves the consortium: only ordering goes on with it")]
+    Leaving(NodeName),
     /// The frame is larger than its protocol allows.
     #[error("a frame of {length} bytes is larger than the {limit} allowed; send less at once")]
     TooLarge {
@@ -70,6 +75,7 @@ impl SendError {
         match self {
             Self::Full(_) => "queue-full",
             Self::NotConnected(_) => "not-connected",
+            Self::Leaving(_) => LEAVING,
             Self::TooLarge { .. } => "frame-oversize",
         }
     }
@@ -81,6 +87,9 @@ pub enum RequestError {
     /// No connection.
     #[error("`{0}` is not connected; try again when it is, or ask another node")]
     NotConnected(NodeName),
+    /// The chain has removed the peer: nothing is asked of it.
+    #[error("`{0}` leaves the consortium: ask another node")]
+    Leaving(NodeName),
     /// Too many in progress to that peer.
     #[error("{limit} requests to `{node}` are in progress; wait for one of them")]
     Busy {
@@ -114,12 +123,19 @@ impl RequestError {
     pub fn code(&self) -> &str {
         match self {
             Self::NotConnected(_) => "not-connected",
+            Self::Leaving(_) => LEAVING,
             Self::Busy { .. } => "busy",
             Self::TooLarge { .. } => "request-oversize",
             Self::Refused(refusal) => refusal.code(),
             Self::Deadline(_) => "deadline",
             Self::Broken(_) => "stream-broken",
         }
+    }
+
+    /// Why a question ended before its answer came, or was not asked, when [`Session::full`] is cancelled.
+    pub(crate) fn of_end(session: &Session) -> Self {
+        let node = session.node.clone();
+        if session.is_restricted() { Self::Leaving(node) } else { Self::NotConnected(node) }
     }
 
     pub(crate) fn of_open(error: OpenError, node: &NodeName) -> Self {

@@ -27,6 +27,14 @@ pub enum NetworkEvent {
         /// The peer.
         node: NodeName,
     },
+    /// A peer refused this process because another one with the same key is connected to it and answers. At most one
+    /// waits per peer. A stopped process is never taken for a living one (the peer asks it first), so this means that two
+    /// run; but a single peer could also lie, and each of the two may have been first at some peers. Stop when more peers
+    /// say so than are connected ([`crate::NetworkHandle::connected_count`]).
+    DuplicateIdentity {
+        /// The peer that refused.
+        by: NodeName,
+    },
     /// A raft frame.
     Raft {
         /// Who sent it.

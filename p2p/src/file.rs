@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::PollSender;
 
+use crate::access::{LEAVING, LEAVING_TEXT};
 use crate::error::RequestError;
 use crate::event::NetworkEvent;
 use crate::frame::{FrameError, length_prefix, read_body, read_frame, write_frame, write_steadily};
@@ -103,6 +104,9 @@ pub(crate) async fn open(shared: &Arc<Shared>, node: &NodeName, request: Bytes) 
         return Err(RequestError::TooLarge { length: request.len(), limit: FILE_REQUEST_BYTES_MAX });
     }
     let session = shared.session(node).ok_or_else(|| RequestError::NotConnected(node.clone()))?;
+    if session.is_restricted() {
+        return Err(RequestError::of_end(&session));
+    }
     let Ok(permit) = Arc::clone(&session.files_out).try_acquire_owned() else {
         return Err(RequestError::Busy { node: node.clone(), limit: FILES_PER_PEER_MAX });
     };
@@ -120,11 +124,13 @@ pub(crate) async fn open(shared: &Arc<Shared>, node: &NodeName, request: Bytes) 
             first => Ok((stream, first)),
         }
     };
-    let (stream, first) =
-        timeout(FILE_ANSWER_TIMEOUT, ask).await.map_err(|_| RequestError::Deadline(node.clone()))??;
+    let (stream, first) = tokio::select! {
+        answer = timeout(FILE_ANSWER_TIMEOUT, ask) => answer.map_err(|_| RequestError::Deadline(node.clone()))??,
+        () = session.full().cancelled() => return Err(RequestError::of_end(&session)),
+    };
     let (sender, frames) = mpsc::channel(FILE_FRAMES_BUFFERED);
     let task = pump_in(Arc::clone(shared), stream, first, sender, permit);
-    let stop = session.stop.clone();
+    let stop = session.full().clone();
     shared.tasks.spawn(async move {
         let _ = stop.run_until_cancelled(task).await;
     });
@@ -247,8 +253,19 @@ impl AsyncWrite for FileSink {
     }
 }
 
-/// Serves one inbound request for a file.
+/// Serves one inbound request for a file, as long as the peer has full access.
 pub(crate) async fn serve(shared: Arc<Shared>, session: Arc<Session>, mut stream: Stream) {
+    if !session.is_restricted() {
+        let stop = session.full().clone();
+        let _ = stop.run_until_cancelled(serve_fully(shared, session, stream)).await;
+        return;
+    }
+    let stop = session.stop.clone();
+    let refusal = Refusal::new(LEAVING, LEAVING_TEXT);
+    let _ = stop.run_until_cancelled(timeout(FILE_STALL_TIMEOUT, refuse(&shared, &mut stream, &refusal))).await;
+}
+
+async fn serve_fully(shared: Arc<Shared>, session: Arc<Session>, mut stream: Stream) {
     let refusal = match Arc::clone(&session.files_in).try_acquire_owned() {
         Err(_) => Refusal::new("busy", format_args!("{FILES_PER_PEER_MAX} files are being sent to you")),
         Ok(_permit) => match timeout(FILE_ANSWER_TIMEOUT, read_frame(&mut stream, FILE_REQUEST_BYTES_MAX)).await {
@@ -260,9 +277,13 @@ pub(crate) async fn serve(shared: Arc<Shared>, session: Arc<Session>, mut stream
             Err(_) => Refusal::new("deadline", "the request did not arrive in time"),
         },
     };
+    refuse(&shared, &mut stream, &refusal).await;
+}
+
+async fn refuse(shared: &Shared, stream: &mut Stream, refusal: &Refusal) {
     shared.metrics.files_refused.increment();
-    if let Ok(wire) = encode_refusal(&refusal) {
-        let _ = write_steadily(&mut stream, &wire).await;
+    if let Ok(wire) = encode_refusal(refusal) {
+        let _ = write_steadily(stream, &wire).await;
         let _ = stream.close().await;
     }
 }

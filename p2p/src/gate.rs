@@ -21,6 +21,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::address::ip_of;
 use crate::book::Book;
+use crate::handshake::Plane;
 use crate::limits::{
     CONNECTIONS_PER_PEER_MAX, PENDING_KNOWN_MAX, PENDING_STRANGERS_MAX, PENDING_STRANGERS_PER_ADDRESS_MAX,
 };
@@ -38,6 +39,7 @@ pub(crate) enum Denied {
 
 /// See the module's description.
 pub(crate) struct Gate {
+    plane: Plane,
     registry: Arc<SharedRegistry>,
     book: Arc<Book>,
     metrics: Arc<Metrics>,
@@ -48,8 +50,9 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(registry: Arc<SharedRegistry>, book: Arc<Book>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(plane: Plane, registry: Arc<SharedRegistry>, book: Arc<Book>, metrics: Arc<Metrics>) -> Self {
         Self {
+            plane,
             registry,
             book,
             metrics,
@@ -142,14 +145,18 @@ impl NetworkBehaviour for Gate {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => self.pending.leave(connection_id),
-            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
-                let incarnation = self.book.facts(&peer_id).map(|facts| facts.incarnation);
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
+                let facts = self.book.establish(peer_id, self.plane, endpoint.get_remote_address());
+                let incarnation = facts.map(|facts| facts.incarnation);
                 self.established.entry(peer_id).or_default().push((connection_id, incarnation));
                 self.close_superseded(peer_id);
             }
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, remaining_established, .. }) => {
                 if remaining_established == 0 {
                     self.established.remove(&peer_id);
+                    if self.plane == Plane::Control {
+                        self.book.leave(&peer_id);
+                    }
                 } else if let Some(connections) = self.established.get_mut(&peer_id) {
                     connections.retain(|(connection, _)| *connection != connection_id);
                 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use galen_types::NodeName;
 use galen_types::member::NodeRole;
+use galen_types::{Hash, NodeName};
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::access::Access;
 use crate::bulk::BulkCommand;
 use crate::control::ControlCommand;
 use crate::error::{PublishError, RequestError, SendError};
@@ -19,6 +20,7 @@ use crate::file::{self, FileReader};
 use crate::gossip::Topic;
 use crate::limits::SHUTDOWN_TIMEOUT;
 use crate::metrics::{NetworkCounters, PeerCounters};
+use crate::reach;
 use crate::refusal::Refusal;
 use crate::registry::PeerRegistry;
 use crate::request;
@@ -51,9 +53,12 @@ pub struct PeerStatus {
     pub role: NodeRole,
     /// The addresses it is registered with.
     pub addresses: Vec<Multiaddr>,
+    /// What it may do here.
+    pub access: Access,
     /// What is known while it is connected.
     pub connection: Option<PeerConnection>,
-    /// Why the last handshake was refused, until one succeeds.
+    /// Why the last handshake was refused, until one succeeds. `duplicate-identity` beside a connection: another process
+    /// with the peer's key was refused here, or this process there.
     pub refusal: Option<Refusal>,
 }
 
@@ -64,10 +69,21 @@ pub struct PeerConnection {
     pub since: SystemTime,
     /// The software it says it runs.
     pub software_version: String,
+    /// How far its clock was ahead of this node's at the handshake, in milliseconds (behind: negative), the time of the
+    /// message on its way included.
+    pub clock_difference_ms: i64,
     /// Last round trip time; none before the first ping.
     pub round_trip: Option<Duration>,
     /// Counts since it connected.
     pub counters: PeerCounters,
+}
+
+impl PeerStatus {
+    /// Whether it is connected and can be asked: not one that leaves.
+    #[must_use]
+    pub fn can_be_asked(&self) -> bool {
+        self.connection.is_some() && self.access == Access::Full
+    }
 }
 
 impl NetworkHandle {
@@ -102,6 +118,10 @@ impl NetworkHandle {
             }
             return Err(SendError::NotConnected(node.clone()));
         };
+        if link == Link::Transactions && session.is_restricted() {
+            link.counters(&self.shared, &session).dropped.iter().for_each(|counter| counter.increment());
+            return Err(SendError::Leaving(node.clone()));
+        }
         let queue = match link {
             Link::Raft => &session.raft,
             Link::Transactions => &session.transactions,
@@ -160,13 +180,44 @@ impl NetworkHandle {
         outcome
     }
 
-    /// Replaces the registry; on return it is in force. Peers that are not in it are disconnected, new ones are dialled.
+    /// Replaces the registry; on return it is in force. To be called whenever the chain's members or nodes change; the
+    /// same registry again costs nothing. This node need not be in it; while it is, its role there is what it tells
+    /// peers.
+    ///
+    /// Peers that are not in it any more are disconnected at once on both planes: their streams end, requests in
+    /// flight fail with `not-connected`, what waits of them in the queue of events is dropped, and when they knock they
+    /// are refused with `not-registered`. A peer with another key counts as gone and come: the new key is dialled. New
+    /// peers are dialled at once, peers with other addresses too unless they are connected. A change of role changes
+    /// no connection.
+    ///
+    /// A connected peer whose access becomes [`Access::OrderingOnly`] keeps its connection and its raft streams; all else
+    /// with it ends as if it were gone, and is refused with `leaving` in both directions. The way back to
+    /// [`Access::Full`] is a new connection, dialled at once.
     pub async fn set_registry(&self, registry: PeerRegistry) {
         let (done, applied) = oneshot::channel();
         // All fail only when the network has shut down, and then nobody is connected.
         let _ = self.shared.control.commands.send(ControlCommand::SetRegistry { registry, done }).await;
         let _ = applied.await;
         let _ = self.shared.bulk.commands.send(BulkCommand::DropUnregistered).await;
+    }
+
+    /// Sets the hash of the last recovery that this node's ledger holds; on return it is in force. Peers that announced
+    /// another are disconnected, and refused with `wrong-lineage` until they announce this one.
+    pub async fn set_lineage(&self, lineage: Hash) {
+        let (done, applied) = oneshot::channel();
+        // Both fail only when the network has shut down.
+        let _ = self.shared.control.commands.send(ControlCommand::SetLineage { lineage, done }).await;
+        let _ = applied.await;
+    }
+
+    /// Asks a peer to try a TCP connection to the address that this node is registered with there: whether others can
+    /// reach this node. A peer tries once in [`DIAL_BACK_INTERVAL`](crate::limits::DIAL_BACK_INTERVAL).
+    ///
+    /// # Errors
+    /// [`RequestError::Refused`] with code `unreachable` when it could not (the text says what it met at each address),
+    /// `no-address` when it knows none, `dial-back-too-soon`; other variants when the peer could not be asked.
+    pub async fn ask_dial_back(&self, node: &NodeName) -> Result<(), RequestError> {
+        reach::ask(&self.shared, node).await
     }
 
     /// All registered peers but this node, in the order of their names.
@@ -183,9 +234,11 @@ impl NetworkHandle {
                 peer_id: *peer_id,
                 role: registered.role,
                 addresses: registered.addresses.clone(),
+                access: registered.access,
                 connection: sessions.get(node).map(|session| PeerConnection {
                     since: session.since,
                     software_version: session.software_version.clone(),
+                    clock_difference_ms: self.shared.book.facts(peer_id).map_or(0, |facts| facts.clock_difference_ms),
                     round_trip: session.rtt(),
                     counters: session.metrics.snapshot(),
                 }),

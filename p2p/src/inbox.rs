@@ -53,7 +53,8 @@ pub(crate) struct Inbox {
 
 #[derive(Default)]
 struct State {
-    /// Comings and goings. Per peer at most two wait (see [`Inbox::tell_status`]), so it is bounded by the registry.
+    /// Comings, goings and warnings of duplicates. Per peer at most two and one wait (see [`Inbox::tell_status`] and
+    /// [`Inbox::tell_duplicate`]), so it is bounded by the registry.
     status: VecDeque<(NodeName, NetworkEvent)>,
     lanes: HashMap<(Class, NodeName), Lane>,
     /// Of each class, the peers whose lane holds something, in the order of their turns.
@@ -109,7 +110,10 @@ impl Inbox {
         {
             let mut state = lock(&self.state);
             let is_going = matches!(event, NetworkEvent::PeerDisconnected { .. });
-            let last = state.status.iter().rposition(|(name, _)| name == node);
+            let last = state
+                .status
+                .iter()
+                .rposition(|(name, event)| name == node && !matches!(event, NetworkEvent::DuplicateIdentity { .. }));
             match last {
                 Some(position)
                     if is_going
@@ -123,9 +127,33 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
-    /// Forgets empty lanes of peers that are not registered any more.
-    pub(crate) fn retain(&self, is_registered: impl Fn(&NodeName) -> bool) {
-        lock(&self.state).lanes.retain(|(_, node), lane| !lane.events.is_empty() || is_registered(node));
+    /// Queues that a peer refuses this process for a duplicate, unless such a word of that peer waits already.
+    pub(crate) fn tell_duplicate(&self, by: &NodeName) {
+        {
+            let mut state = lock(&self.state);
+            let waits = |(node, event): &(NodeName, NetworkEvent)| {
+                node == by && matches!(event, NetworkEvent::DuplicateIdentity { .. })
+            };
+            if state.closed || state.status.iter().any(waits) {
+                return;
+            }
+            state.status.push_back((by.clone(), NetworkEvent::DuplicateIdentity { by: by.clone() }));
+        }
+        self.arrived.notify_one();
+    }
+
+    /// Drops lanes with all that waits in them: of peers that are gone (not registered any more, or under another key),
+    /// and of those that leave all but raft frames.
+    pub(crate) fn forget(&self, is_gone: impl Fn(Class, &NodeName) -> bool) {
+        let mut state = lock(&self.state);
+        let forgotten: Vec<Lane> =
+            state.lanes.extract_if(|(class, node), _| is_gone(*class, node)).map(|(_, lane)| lane).collect();
+        for (class, turns) in &mut state.turns {
+            turns.retain(|node| !is_gone(*class, node));
+        }
+        // Events answer for themselves when they are dropped; not while others wait for the lock.
+        drop(state);
+        drop(forgotten);
     }
 
     fn budget(&self, class: Class, node: &NodeName) -> Result<Arc<Semaphore>, Gone> {

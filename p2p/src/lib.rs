@@ -7,13 +7,18 @@
 //!         |- transactions/1  one stream each way, frames
 //!         |- request/1       one stream a request
 //!         |- gossip          blocks, signatures, announcements
+//!         |- alive/1         does the process still answer?
+//!         |- dial-back/1     can you reach me?
 //!         `- ping            round trip time, dead peers
 //! ```
 //!
 //! - **Admission.** Noise proves the peer's key; only keys in the registry go on. The handshake then settles
-//!   chain, genesis, name and version before the multiplexer starts, so nothing else can be said before it succeeded.
+//!   chain, genesis, name, version and lineage before the multiplexer starts, so nothing else can be said before it succeeded.
 //! - **Identity.** Node key = libp2p identity = key registered on chain ([`peer_id_of`]). A peer is its node name; it
 //!   may have several connections, and streams are opened on the newest.
+//! - **Leaving.** A node that the chain removed may still be needed by the ordering group; until that is without it, it
+//!   stays with [`Access::OrderingOnly`]: raft frames and nothing else.
+//! - **One process a key.** A second process with the key of a connected peer is refused while the first answers.
 //! - **Two planes.** Files have their own port and connections, so a heartbeat never waits behind a file in a socket's
 //!   buffer, and operators may route or shape them apart. The bulk port is told in the handshake.
 //! - **Bounds.** Every limit is in [`limits`]; every queue says there what happens when it is full. Each peer has its own
@@ -24,7 +29,9 @@
 
 pub mod limits;
 
+mod access;
 mod address;
+mod applicant;
 mod book;
 mod bulk;
 mod control;
@@ -33,6 +40,8 @@ mod error;
 mod event;
 mod file;
 mod frame;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gate;
 mod gossip;
 mod handle;
@@ -40,19 +49,26 @@ mod handshake;
 mod identity;
 mod inbox;
 mod link;
+mod liveness;
 mod metrics;
 mod network;
+mod own;
+mod probe;
 mod protocol;
+mod reach;
 mod refusal;
 mod registry;
 mod request;
+mod selective_gossip;
 mod session;
 mod shared;
 mod streams;
 mod sync;
 mod transport;
 
+pub use access::Access;
 pub use address::{AddressError, parse_address};
+pub use applicant::{DialTargets, DialledPort, dial_applicant};
 pub use error::{PublishError, RequestError, SendError, StartError};
 pub use event::NetworkEvent;
 pub use file::{FileReader, FileSink};
@@ -63,6 +79,7 @@ pub use inbox::NetworkEvents;
 pub use libp2p::{Multiaddr, PeerId};
 pub use metrics::{NetworkCounters, PeerCounters};
 pub use network::{Network, NetworkConfig};
+pub use probe::{ProbeError, ProbeOrigin, ProbeReport, ProbedNode, probe};
 pub use protocol::PROTOCOL_VERSION;
 pub use refusal::Refusal;
 pub use registry::{PeerRegistry, RegisteredPeer, RegistryError};

@@ -65,6 +65,17 @@ pub const DIAL_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Longest pause after a handshake that was refused (wrong genesis, not registered): only a person can repair that.
 pub const DIAL_PAUSE_REFUSED_MAX: Duration = Duration::from_secs(30);
 
+/// Pause after a handshake that was refused because the peer does not know this node: it was removed, or the peer has not
+/// come to the block that registers it, and then dials by itself. A change of the registry here ends the pause.
+pub const DIAL_PAUSE_NOT_REGISTERED: Duration = Duration::from_secs(10);
+
+/// A refusal of the same peer with the same code is logged once in this time.
+pub const REFUSAL_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Strangers that are remembered as logged; above that the oldest is forgotten, and lines are bounded by
+/// [`REFUSAL_LOG_LINES_PER_SECOND`] only.
+pub const STRANGERS_REMEMBERED_MAX: usize = 256;
+
 /// Each pause is lengthened by up to this many per cent at random, so that nodes do not dial in step.
 pub const DIAL_JITTER_PERCENT: u64 = 25;
 
@@ -92,8 +103,34 @@ pub const CODE_BYTES_MAX: usize = 64;
 /// A reason text sent with a refusal, bytes.
 pub const TEXT_BYTES_MAX: usize = 512;
 
+/// A second process with a connected peer's key is let in only if the first does not answer for this long. A stopped or
+/// crashed process never costs this: its connections are closed by then. Well below [`CONNECTION_SETUP_TIMEOUT`], in
+/// which the newcomer's handshake waits.
+pub const LIVENESS_PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Such questions in progress, whoever caused them (only holders of registered keys can); more wait, and their
+/// handshakes end at [`CONNECTION_SETUP_TIMEOUT`].
+pub const LIVENESS_PROBES_MAX: usize = 16;
+
+/// Connections of one peer between handshake and establishment whose facts are kept; the oldest is forgotten first.
+pub const ARRIVALS_PER_PEER_MAX: usize = 16;
+
+/// A peer's clock that differs by more is logged, once until it is right again; nobody is refused for it.
+pub const CLOCK_DIFFERENCE_WARNED: Duration = Duration::from_secs(30);
+
 /// Log lines a second about refused strangers; more are only counted.
 pub const REFUSAL_LOG_LINES_PER_SECOND: u32 = 10;
+
+// ---------------------------------------------------------------------------------------------- reachability
+
+/// One attempt to reach an address on somebody's behalf.
+pub const DIAL_BACK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A peer may have its address tried once in this time; sooner is refused with code `dial-back-too-soon`.
+pub const DIAL_BACK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The whole of a dial-back for the one who asks: opening the stream, every address, the answer.
+pub const DIAL_BACK_ANSWER_TIMEOUT: Duration = Duration::from_secs(50);
 
 // ---------------------------------------------------------------------------------------------- ordering and transactions
 
@@ -153,6 +190,10 @@ pub const RAFT_EVENTS_IN_A_ROW_MAX: u32 = 64;
 /// Requests in progress from one peer, and to one peer. More are refused at once with code `busy`.
 pub const REQUESTS_PER_PEER_MAX: usize = 32;
 
+/// Of [`REQUESTS_PER_PEER_MAX`], requests of block sync from one peer that are being answered; more wait their turn
+/// until their deadline. Bounds the memory of answers to one peer at this times [`RESPONSE_SYNC_BYTES_MAX`].
+pub const SYNC_REQUESTS_PER_PEER_MAX: usize = 4;
+
 /// Body of a request, bytes.
 pub const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 
@@ -162,6 +203,9 @@ pub const RESPONSE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Kinds of request below this number are block sync (the embedder gives each its meaning); their responses may be as
 /// large as [`RESPONSE_SYNC_BYTES_MAX`].
 pub const REQUEST_KINDS_SYNC_END: u16 = 0x100;
+
+/// The kind of request that belongs to ordering: a peer that is left nothing but ordering may ask this and no other.
+pub const REQUEST_KIND_ORDERING: u16 = 2;
 
 /// Body of a response of block sync, bytes: the largest block with its certificate.
 pub const RESPONSE_SYNC_BYTES_MAX: usize = 16 * 1024 * 1024 + 64 * 1024;
@@ -243,6 +287,9 @@ pub const GOSSIP_VERDICTS_MAX: usize = 4096;
 
 /// Commands that wait for a network task. Callers that can wait do; `publish` fails with `full`.
 pub const COMMANDS_MAX: usize = 256;
+
+/// On shutdown, how long connections get to be closed in good order, so that peers notice at once.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// On shutdown, how long tasks get to end by themselves.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -50,7 +50,10 @@ impl Link {
 /// Writes queued frames to a stream that it opens, and opens anew when it breaks, until the peer is gone. What was
 /// being written when a stream broke is written once more on the next; receivers of both protocols bear duplicates.
 pub(crate) async fn write_link(shared: Arc<Shared>, session: Arc<Session>, link: Link, mut queue: OutboundQueue) {
-    let stop = session.stop.clone();
+    let stop = match link {
+        Link::Raft => session.stop.clone(),
+        Link::Transactions => session.full().clone(),
+    };
     let _ = stop.run_until_cancelled(write_until_gone(&shared, &session, link, &mut queue)).await;
     let left = queue.clear();
     link.counters(&shared, &session).dropped.iter().for_each(|counter| counter.add(left));

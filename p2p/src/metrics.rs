@@ -74,13 +74,15 @@ counters!(
         refused_wrong_chain,
         /// Handshakes refused here or by the peer because the protocol version differs.
         refused_protocol_version,
+        /// Handshakes refused here or by the peer because the two ledgers hold different recoveries.
+        refused_wrong_lineage,
         /// Handshakes refused for another reason: wrong name, wrong port, malformed, or the peer does not know us.
         refused_other,
         /// Connections closed because their peer left the registry.
         peers_removed,
         /// Connections closed because the peer has newer ones (above the limit per peer, or from before its restart).
         connections_superseded,
-        /// Times that two processes were seen to use the key of one node in turn.
+        /// Handshakes refused here or by the peer because another process with the same key is connected and answers.
         duplicate_identities,
         /// Pings without an answer; each closes its connection.
         pings_failed,

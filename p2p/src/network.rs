@@ -31,9 +31,12 @@ use crate::inbox::{Inbox, NetworkEvents};
 use crate::limits::{
     BULK_IDLE_TIMEOUT, COMMANDS_MAX, GOSSIP_VERDICTS_MAX, NEGOTIATING_STREAMS_MAX, PING_INTERVAL, PING_TIMEOUT,
 };
+use crate::liveness::Liveness;
 use crate::metrics::Metrics;
+use crate::own::Own;
 use crate::protocol::Protocols;
 use crate::registry::{PeerRegistry, SharedRegistry};
+use crate::selective_gossip::SelectiveGossip;
 use crate::shared::{BulkPort, ControlPort, Shared};
 use crate::streams::Streams;
 use crate::transport::transport;
@@ -52,11 +55,15 @@ pub struct NetworkConfig {
     pub chain: String,
     /// Name of this node, as registered.
     pub node: NodeName,
-    /// What this node does on the chain.
+    /// What this node does on the chain. Told to peers until the registry names this node; then its role there.
     pub role: NodeRole,
+    /// Hash of the last recovery that the node's ledger holds; [`Hash::ZERO`] if none. See
+    /// [`NetworkHandle::set_lineage`].
+    pub lineage: Hash,
     /// Version of the node's software, told to peers.
     pub software_version: String,
-    /// The nodes registered now.
+    /// The nodes to talk to: those registered now, or those that a joining node was given. This node need not be among
+    /// them; its peers must know it.
     pub registry: PeerRegistry,
 }
 
@@ -71,11 +78,16 @@ impl Network {
     pub async fn start(config: NetworkConfig) -> Result<(NetworkHandle, NetworkEvents), StartError> {
         let keypair = keypair_of(&config.node_key)?;
         let metrics = Arc::new(Metrics::default());
-        let registry = Arc::new(SharedRegistry::new(config.registry));
+        let registry = Arc::new(SharedRegistry::new(config.registry, config.node.clone()));
         let book = Arc::new(Book::default());
         let protocols = Protocols::new(&config.genesis);
         let topics = Topics::new(&protocols);
-        let gate = || Gate::new(Arc::clone(&registry), Arc::clone(&book), Arc::clone(&metrics));
+        let gate = |plane| Gate::new(plane, Arc::clone(&registry), Arc::clone(&book), Arc::clone(&metrics));
+        let own = Arc::new(Own::new(config.lineage));
+        let inbox = Arc::new(Inbox::default());
+        let (control_commands, control_receiver) = mpsc::channel(COMMANDS_MAX);
+        let control = ControlPort { commands: control_commands };
+        let liveness = Arc::new(Liveness::new(control.clone(), protocols.alive.clone()));
         let incarnation = getrandom::u64().map_err(|error| StartError::Setup(error.to_string()))?;
         let context = |plane, bulk_port| {
             Arc::new(HandshakeContext {
@@ -88,40 +100,54 @@ impl Network {
                     plane,
                     bulk_port,
                     incarnation,
+                    lineage: config.lineage,
+                    clock_ms: 0,
                 },
+                own: Arc::clone(&own),
                 registry: Arc::clone(&registry),
                 book: Arc::clone(&book),
                 metrics: Arc::clone(&metrics),
+                inbox: Arc::clone(&inbox),
+                liveness: Arc::clone(&liveness),
             })
         };
 
-        let behaviour = BulkBehaviour { gate: gate(), streams: Streams::new(vec![protocols.file.clone()], false) };
+        let behaviour =
+            BulkBehaviour { gate: gate(Plane::Bulk), streams: Streams::new(vec![protocols.file.clone()], false) };
         let mut bulk_swarm = swarm_of(&keypair, context(Plane::Bulk, 0), behaviour)?;
         let bulk = listen(&mut bulk_swarm, config.bulk_listen, Plane::Bulk).await?;
         let bulk_port = bulk.first().map_or(0, SocketAddr::port);
 
-        let streams = vec![protocols.raft.clone(), protocols.transactions.clone(), protocols.request.clone()];
+        let streams = vec![
+            protocols.raft.clone(),
+            protocols.transactions.clone(),
+            protocols.request.clone(),
+            protocols.alive.clone(),
+            protocols.dial_back.clone(),
+        ];
         let behaviour = ControlBehaviour {
-            gate: gate(),
+            gate: gate(Plane::Control),
             streams: Streams::new(streams, true),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
-            gossip: gossip::behaviour(&keypair, &protocols, &topics).map_err(StartError::Setup)?,
+            gossip: SelectiveGossip::new(
+                gossip::behaviour(&keypair, &protocols, &topics).map_err(StartError::Setup)?,
+                Arc::clone(&registry),
+            ),
         };
         let mut control_swarm = swarm_of(&keypair, context(Plane::Control, bulk_port), behaviour)?;
-        let control = listen(&mut control_swarm, config.listen, Plane::Control).await?;
+        let listening_control = listen(&mut control_swarm, config.listen, Plane::Control).await?;
 
-        let (control_commands, control_receiver) = mpsc::channel(COMMANDS_MAX);
         let (bulk_commands, bulk_receiver) = mpsc::channel(COMMANDS_MAX);
-        let inbox = Arc::new(Inbox::default());
         let shared = Arc::new(Shared {
             node: config.node,
+            own,
             registry,
             book,
             metrics,
             protocols,
             inbox: Arc::clone(&inbox),
             sessions: RwLock::new(HashMap::new()),
-            control: ControlPort { commands: control_commands },
+            control,
             bulk: BulkPort { commands: bulk_commands },
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -139,7 +165,7 @@ impl Network {
             Bulk { shared: Arc::clone(&shared), swarm: bulk_swarm, commands: bulk_receiver, waiting: HashMap::new() };
         shared.tasks.spawn(control_task.run());
         shared.tasks.spawn(bulk_task.run());
-        let handle = NetworkHandle { shared, listening: Arc::new(Listening { control, bulk }) };
+        let handle = NetworkHandle { shared, listening: Arc::new(Listening { control: listening_control, bulk }) };
         Ok((handle, NetworkEvents::new(inbox)))
     }
 }

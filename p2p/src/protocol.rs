@@ -8,7 +8,7 @@ use libp2p::StreamProtocol;
 pub(crate) const HANDSHAKE: &str = "/galen/handshake/1";
 
 /// Version of the protocols behind the handshake; nodes with different ones refuse each other.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The scoped names of one chain.
 #[derive(Debug, Clone)]
@@ -17,6 +17,9 @@ pub(crate) struct Protocols {
     pub(crate) transactions: StreamProtocol,
     pub(crate) request: StreamProtocol,
     pub(crate) file: StreamProtocol,
+    /// Agreeing on it is the whole conversation: who answers is alive.
+    pub(crate) alive: StreamProtocol,
+    pub(crate) dial_back: StreamProtocol,
     /// Prefix of gossip's protocol and topics.
     pub(crate) scope: String,
 }
@@ -34,6 +37,8 @@ impl Protocols {
             transactions: name("transactions"),
             request: name("request"),
             file: name("file"),
+            alive: name("alive"),
+            dial_back: name("dial-back"),
             scope,
         }
     }

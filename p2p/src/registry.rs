@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
 use galen_types::NodeName;
-use galen_types::member::{Node, NodeRole};
+use galen_types::member::{Node, NodeRole, Standing};
 use libp2p::{Multiaddr, PeerId};
 
+use crate::access::Access;
 use crate::address::{ip_of, parse_address};
 use crate::identity::{IdentityError, peer_id_of};
 use crate::limits::ADDRESSES_PER_PEER_MAX;
@@ -22,6 +23,8 @@ pub struct RegisteredPeer {
     pub addresses: Vec<Multiaddr>,
     /// What it does on the chain.
     pub role: NodeRole,
+    /// What it may do on the network.
+    pub access: Access,
 }
 
 /// All registered nodes by name, this node included or not.
@@ -84,13 +87,29 @@ impl PeerRegistry {
         Ok(Self { peers: registry })
     }
 
-    /// The registry of the nodes that the chain has. What cannot be used on the network (a key that is no key, a key that
-    /// an earlier node has, an address that cannot be dialled) is left out and logged: one bad entry on the chain must
-    /// not cut off the others.
+    /// The registry of the nodes that the chain has and that are active. What cannot be used on the network (a key that
+    /// is no key, a key that an earlier node has, an address that cannot be dialled) is left out and logged: one bad
+    /// entry on the chain must not cut off the others.
     pub fn of_nodes<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Self {
         let mut registry = Self::default();
-        let mut keys = HashSet::new();
+        registry.add(nodes.into_iter().filter(|node| node.standing == Standing::Active), Access::Full);
+        registry
+    }
+
+    /// The same with nodes that the chain has removed and that are needed for a while still, whatever their standing. Of a
+    /// name or key that is here already nothing is changed.
+    #[must_use]
+    pub fn with_removed<'a>(mut self, nodes: impl IntoIterator<Item = &'a Node>, access: Access) -> Self {
+        self.add(nodes.into_iter(), access);
+        self
+    }
+
+    fn add<'a>(&mut self, nodes: impl Iterator<Item = &'a Node>, access: Access) {
+        let mut keys: HashSet<PeerId> = self.peers.values().map(|(id, _)| *id).collect();
         for node in nodes {
+            if self.peers.contains_key(&node.name) {
+                continue;
+            }
             let public_key = *node.key.as_bytes();
             let id = match peer_id_of(&public_key) {
                 Ok(id) if keys.insert(id) => id,
@@ -110,9 +129,9 @@ impl PeerRegistry {
                     Vec::new()
                 }
             };
-            registry.peers.insert(node.name.clone(), (id, RegisteredPeer { public_key, addresses, role: node.role }));
+            let peer = RegisteredPeer { public_key, addresses, role: node.role, access };
+            self.peers.insert(node.name.clone(), (id, peer));
         }
-        registry
     }
 
     /// The nodes, in the order of their names.
@@ -129,6 +148,7 @@ impl PeerRegistry {
 
 /// The registry in force, with the look-ups that admission needs, shared by the network's tasks.
 pub(crate) struct SharedRegistry {
+    own: NodeName,
     current: RwLock<Arc<Index>>,
 }
 
@@ -140,13 +160,15 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    fn new(registry: PeerRegistry) -> Self {
-        let names = registry.iter().map(|(node, id, _)| (*id, node.clone())).collect();
+    fn new(registry: PeerRegistry, own: &NodeName) -> Self {
+        // Nobody else may speak under this node's name, not even the key that replaced its own.
+        let names =
+            registry.iter().filter(|(node, ..)| *node != own).map(|(node, id, _)| (*id, node.clone())).collect();
         let addresses = registry.iter().flat_map(|(_, _, peer)| peer.addresses.iter().filter_map(ip_of)).collect();
         Self { registry, names, addresses }
     }
 
-    /// The node with this key.
+    /// The peer with this key: a registered node that is not this one.
     pub(crate) fn name(&self, peer: &PeerId) -> Option<&NodeName> {
         self.names.get(peer)
     }
@@ -158,8 +180,10 @@ impl Index {
 }
 
 impl SharedRegistry {
-    pub(crate) fn new(registry: PeerRegistry) -> Self {
-        Self { current: RwLock::new(Arc::new(Index::new(registry))) }
+    /// The registry as the node named `own` sees it, which may stand in it or not.
+    pub(crate) fn new(registry: PeerRegistry, own: NodeName) -> Self {
+        let index = Index::new(registry, &own);
+        Self { own, current: RwLock::new(Arc::new(index)) }
     }
 
     pub(crate) fn current(&self) -> Arc<Index> {
@@ -167,10 +191,21 @@ impl SharedRegistry {
     }
 
     pub(crate) fn replace(&self, registry: PeerRegistry) {
-        *write(&self.current) = Arc::new(Index::new(registry));
+        *write(&self.current) = Arc::new(Index::new(registry, &self.own));
     }
 
-    /// The name of the node with this key, if it is registered.
+    /// What this node does on the chain, if it stands in the registry.
+    pub(crate) fn own_role(&self) -> Option<NodeRole> {
+        self.current().registry.get(&self.own).map(|(_, registered)| registered.role)
+    }
+
+    /// What the peer with this key may do, if it is registered.
+    pub(crate) fn access(&self, peer: &PeerId) -> Option<Access> {
+        let index = self.current();
+        index.name(peer).and_then(|node| index.registry.get(node)).map(|(_, registered)| registered.access)
+    }
+
+    /// The name of the peer with this key, if it is registered.
     pub(crate) fn name(&self, peer: &PeerId) -> Option<NodeName> {
         self.current().name(peer).cloned()
     }
@@ -189,6 +224,7 @@ mod tests {
             public_key: pair.public().try_into_ed25519().unwrap().to_bytes(),
             addresses: vec![],
             role: NodeRole::Voter,
+            access: Access::Full,
         }
     }
 
@@ -208,6 +244,8 @@ mod tests {
             role: NodeRole::Voter,
             raft_id: 1,
             address: address.parse().unwrap(),
+            standing: Standing::Active,
+            registered_height: 0,
         };
         let no_key = (0..=255).map(|byte| [byte; 32]).find(|key| peer_id_of(key).is_err()).unwrap();
         let nodes = [
@@ -215,10 +253,36 @@ mod tests {
             node("node-1.hennepin", peer(1).public_key, "/ip4/10.0.0.2/tcp/7101"),
             node("node-1.kentucky", no_key, "/ip4/10.0.0.3/tcp/7101"),
             node("node-1.mississippi", peer(4).public_key, "/memory/1"),
+            Node { standing: Standing::Left, ..node("node-1.ohio", peer(5).public_key, "/ip4/10.0.0.5/tcp/7101") },
         ];
         let registry = PeerRegistry::of_nodes(&nodes);
         let usable: Vec<_> = registry.iter().map(|(name, _, peer)| (name.to_string(), peer.addresses.len())).collect();
         assert_eq!(usable, [("node-1.harlem".to_owned(), 1), ("node-1.mississippi".to_owned(), 0)]);
+
+        // Those that leave change nothing of those that stay.
+        let active = Node { standing: Standing::Active, ..nodes[4].clone() };
+        let registry = registry.with_removed([&nodes[1], &nodes[2], &nodes[4], &nodes[0]], Access::OrderingOnly);
+        let access: Vec<_> = registry.iter().map(|(name, _, peer)| (name.to_string(), peer.access)).collect();
+        let expected = [
+            ("node-1.harlem".to_owned(), Access::Full),
+            ("node-1.mississippi".to_owned(), Access::Full),
+            ("node-1.ohio".to_owned(), Access::OrderingOnly),
+        ];
+        assert_eq!(access, expected);
+        let full = PeerRegistry::of_nodes([&active]).with_removed([&active], Access::OrderingOnly);
+        assert_eq!(full.get(&active.name).unwrap().1.access, Access::Full);
+    }
+
+    #[test]
+    fn nobody_else_is_admitted_under_this_node_s_name_and_its_role_is_known() {
+        let (own, other): (NodeName, NodeName) = ("node-1.harlem".parse().unwrap(), "node-1.kentucky".parse().unwrap());
+        let registry = PeerRegistry::new([(own.clone(), peer(1)), (other.clone(), peer(2))]).unwrap();
+        let shared = SharedRegistry::new(registry, own);
+        let id = |seed| peer_id_of(&peer(seed).public_key).unwrap();
+        assert_eq!((shared.name(&id(1)), shared.name(&id(2))), (None, Some(other.clone())));
+        assert_eq!(shared.own_role(), Some(NodeRole::Voter));
+        shared.replace(PeerRegistry::new([(other, peer(2))]).unwrap());
+        assert_eq!(shared.own_role(), None);
     }
 
     #[test]

@@ -15,15 +15,17 @@ use bytes::Bytes;
 use futures::{AsyncReadExt, AsyncWriteExt};
 use galen_types::{Encoding, NodeName};
 use libp2p::swarm::Stream;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{timeout, timeout_at};
 
+use crate::access::{Access, LEAVING, LEAVING_TEXT};
 use crate::error::RequestError;
 use crate::event::NetworkEvent;
 use crate::frame::{FrameError, length_prefix, read_body, write_steadily};
 use crate::inbox::Class;
 use crate::limits::{
-    REQUEST_BYTES_MAX, REQUEST_DEADLINE_MAX, REQUESTS_PER_PEER_MAX, RESPONSE_WRITE_GRACE, response_bytes_max,
+    REQUEST_BYTES_MAX, REQUEST_DEADLINE_MAX, REQUEST_KIND_ORDERING, REQUEST_KINDS_SYNC_END, REQUESTS_PER_PEER_MAX,
+    RESPONSE_WRITE_GRACE, response_bytes_max,
 };
 use crate::refusal::{REFUSAL_BYTES_MAX, Refusal};
 use crate::session::Session;
@@ -69,6 +71,9 @@ pub(crate) async fn request(
         return Err(RequestError::TooLarge { length: body.len(), limit: REQUEST_BYTES_MAX });
     }
     let session = shared.session(node).ok_or_else(|| RequestError::NotConnected(node.clone()))?;
+    if session.is_restricted() {
+        return Err(RequestError::of_end(&session));
+    }
     let Ok(_permit) = session.requests_out.try_acquire() else {
         return Err(RequestError::Busy { node: node.clone(), limit: REQUESTS_PER_PEER_MAX });
     };
@@ -85,7 +90,7 @@ pub(crate) async fn request(
     };
     let outcome = tokio::select! {
         answer = timeout(deadline, ask) => answer.unwrap_or_else(|_| Err(RequestError::Deadline(node.clone()))),
-        () = session.stop.cancelled() => Err(RequestError::NotConnected(node.clone())),
+        () = session.full().cancelled() => Err(RequestError::of_end(&session)),
     };
     if outcome.is_err() {
         shared.metrics.requests_failed.increment();
@@ -122,21 +127,35 @@ async fn exchange(stream: Stream, kind: u16, body: &[u8], deadline: Duration) ->
     }
 }
 
-/// Serves one inbound request.
-pub(crate) async fn serve(shared: Arc<Shared>, session: Arc<Session>, mut stream: Stream) {
+/// Serves one inbound request, as long as the peer's access is what it is now.
+pub(crate) async fn serve(shared: Arc<Shared>, session: Arc<Session>, stream: Stream) {
+    let access = if session.is_restricted() { Access::OrderingOnly } else { Access::Full };
+    let stop = match access {
+        Access::Full => session.full().clone(),
+        Access::OrderingOnly => session.stop.clone(),
+    };
+    let _ = stop.run_until_cancelled(serve_with(shared, session, stream, access)).await;
+}
+
+async fn serve_with(shared: Arc<Shared>, session: Arc<Session>, mut stream: Stream, access: Access) {
     let outcome = match Arc::clone(&session.requests_in).try_acquire_owned() {
         Err(_) => {
             shared.metrics.requests_refused.increment();
             Err(Refusal::new("busy", format_args!("{REQUESTS_PER_PEER_MAX} of your requests are in progress here")))
         }
         Ok(permit) => {
-            let outcome = answer_of(&shared, &session, &mut stream).await;
+            let outcome = answer_of(&shared, &session, &mut stream, access).await;
             // Held while the answer is written: an answer takes memory too.
-            if let Ok(answer) = &outcome {
-                write_response(&mut stream, ANSWER, answer).await;
-            }
+            let refusal = match outcome {
+                Ok((answer, sync_permit)) => {
+                    write_response(&mut stream, ANSWER, &answer).await;
+                    drop(sync_permit);
+                    Ok(())
+                }
+                Err(refusal) => Err(refusal),
+            };
             drop(permit);
-            outcome
+            refusal
         }
     };
     if let Err(refusal) = outcome {
@@ -163,7 +182,13 @@ async fn write_response(stream: &mut Stream, status: u8, body: &[u8]) {
     }
 }
 
-async fn answer_of(shared: &Shared, session: &Session, stream: &mut Stream) -> Result<Bytes, Refusal> {
+/// The embedder's answer, and the permit that bounds answers of block sync: to be held until it is written.
+async fn answer_of(
+    shared: &Shared,
+    session: &Session,
+    stream: &mut Stream,
+    access: Access,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Refusal> {
     let refuse = |code: &str, text: &dyn std::fmt::Display| {
         shared.metrics.requests_refused.increment();
         Refusal::new(code, text)
@@ -177,7 +202,18 @@ async fn answer_of(shared: &Shared, session: &Session, stream: &mut Stream) -> R
         Ok(Err(error)) => return Err(refuse("request-malformed", &error)),
         Err(_) => return Err(refuse("deadline", &"the request did not arrive in time")),
     };
+    if access == Access::OrderingOnly && kind != REQUEST_KIND_ORDERING {
+        return Err(refuse(LEAVING, &LEAVING_TEXT));
+    }
     let deadline = Instant::now() + Duration::from_millis(milliseconds.into()).min(REQUEST_DEADLINE_MAX);
+    let sync_permit = if kind < REQUEST_KINDS_SYNC_END {
+        match timeout_at(deadline.into(), Arc::clone(&session.sync_in).acquire_owned()).await {
+            Ok(permit) => permit.ok(),
+            Err(_) => return Err(refuse("busy", &"your earlier requests of blocks took all the time")),
+        }
+    } else {
+        None
+    };
     let (sender, receiver) = oneshot::channel();
     let length = body.len();
     let event =
@@ -200,7 +236,7 @@ async fn answer_of(shared: &Shared, session: &Session, stream: &mut Stream) -> R
             format_args!("the answer has {} bytes, {limit} are allowed; ask for less at once", answer.len()),
         ));
     }
-    Ok(answer)
+    Ok((answer, sync_permit))
 }
 
 fn unanswered() -> Refusal {

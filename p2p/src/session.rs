@@ -10,7 +10,10 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::limits::{FILES_PER_PEER_MAX, OUTBOUND_BYTES_MAX, OUTBOUND_FRAMES_MAX, REQUESTS_PER_PEER_MAX};
+use crate::access::Access;
+use crate::limits::{
+    FILES_PER_PEER_MAX, OUTBOUND_BYTES_MAX, OUTBOUND_FRAMES_MAX, REQUESTS_PER_PEER_MAX, SYNC_REQUESTS_PER_PEER_MAX,
+};
 use crate::metrics::{Counter, PeerMetrics};
 use crate::sync::lock;
 
@@ -26,6 +29,8 @@ pub(crate) struct Session {
     pub(crate) transactions: Outbound,
     pub(crate) requests_out: Arc<Semaphore>,
     pub(crate) requests_in: Arc<Semaphore>,
+    /// Of those, the ones of block sync that are being answered.
+    pub(crate) sync_in: Arc<Semaphore>,
     pub(crate) files_out: Arc<Semaphore>,
     pub(crate) files_in: Arc<Semaphore>,
     pub(crate) metrics: PeerMetrics,
@@ -34,6 +39,8 @@ pub(crate) struct Session {
     /// Remote addresses of its control connections.
     pub(crate) remotes: Mutex<Vec<Multiaddr>>,
     readers: Mutex<Readers>,
+    /// Cancelled once the peer's access is restricted, and with `stop`.
+    full: CancellationToken,
 }
 
 /// The tasks that read the peer's long-lived streams; a newer stream ends the older one's reader.
@@ -56,10 +63,12 @@ impl Session {
         node: NodeName,
         peer: PeerId,
         software_version: String,
+        access: Access,
         stop: CancellationToken,
     ) -> (Self, OutboundQueue, OutboundQueue) {
         let (raft, raft_queue) = Outbound::new();
         let (transactions, transactions_queue) = Outbound::new();
+        let full = stop.child_token();
         let session = Self {
             node,
             peer,
@@ -70,19 +79,42 @@ impl Session {
             transactions,
             requests_out: Arc::new(Semaphore::new(REQUESTS_PER_PEER_MAX)),
             requests_in: Arc::new(Semaphore::new(REQUESTS_PER_PEER_MAX)),
+            sync_in: Arc::new(Semaphore::new(SYNC_REQUESTS_PER_PEER_MAX)),
             files_out: Arc::new(Semaphore::new(FILES_PER_PEER_MAX)),
             files_in: Arc::new(Semaphore::new(FILES_PER_PEER_MAX)),
             metrics: PeerMetrics::default(),
             rtt_us: AtomicU64::new(0),
             remotes: Mutex::default(),
             readers: Mutex::default(),
+            full,
         };
+        if access == Access::OrderingOnly {
+            session.restrict();
+        }
         (session, raft_queue, transactions_queue)
+    }
+
+    /// Leaves the peer nothing but ordering, for as long as the session lasts: what else is in progress ends.
+    pub(crate) fn restrict(&self) {
+        self.full.cancel();
+    }
+
+    /// Whether nothing but ordering is left to the peer.
+    pub(crate) fn is_restricted(&self) -> bool {
+        self.full.is_cancelled() && !self.stop.is_cancelled()
+    }
+
+    /// Cancelled when everything but ordering ends: the peer's access is restricted, or it is gone.
+    pub(crate) fn full(&self) -> &CancellationToken {
+        &self.full
     }
 
     /// Starts the reader of a new inbound stream: the former one's token is cancelled, the new one's returned.
     pub(crate) fn replace_reader(&self, link: Link) -> CancellationToken {
-        let token = self.stop.child_token();
+        let token = match link {
+            Link::Raft => self.stop.child_token(),
+            Link::Transactions => self.full.child_token(),
+        };
         let mut readers = lock(&self.readers);
         let slot = match link {
             Link::Raft => &mut readers.raft,

@@ -18,6 +18,7 @@ use crate::control::ControlCommand;
 use crate::inbox::Inbox;
 use crate::limits::STREAM_OPEN_TIMEOUT;
 use crate::metrics::Metrics;
+use crate::own::Own;
 use crate::protocol::Protocols;
 use crate::registry::SharedRegistry;
 use crate::session::Session;
@@ -27,6 +28,7 @@ use crate::sync::{lock, read};
 /// See the module's description.
 pub(crate) struct Shared {
     pub(crate) node: NodeName,
+    pub(crate) own: Arc<Own>,
     pub(crate) registry: Arc<SharedRegistry>,
     pub(crate) book: Arc<Book>,
     pub(crate) metrics: Arc<Metrics>,

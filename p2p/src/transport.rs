@@ -11,14 +11,28 @@ use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade,
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId, Transport, noise, tcp, yamux};
 
-use crate::handshake::{HandshakeContext, HandshakeError};
+use crate::handshake::HandshakeError;
 use crate::limits::{CONNECTION_SETUP_TIMEOUT, LISTEN_BACKLOG, STREAMS_PER_CONNECTION_MAX};
 use crate::protocol::HANDSHAKE;
 
-/// The transport of one plane. Its connections come out with the peer's key proved and the handshake done.
-pub(crate) fn transport(
+/// What is said on a connection between Noise and the multiplexer.
+pub(crate) trait Conversation: Send + Sync + 'static {
+    /// Speaks with the owner of `peer`'s key; without an error the connection goes on to the multiplexer.
+    fn hold<S>(
+        &self,
+        stream: &mut S,
+        peer: PeerId,
+        remote: &Multiaddr,
+    ) -> impl Future<Output = Result<(), HandshakeError>> + Send
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send;
+}
+
+/// The transport of one plane (or of a probe). Its connections come out with the peer's key proved and the handshake
+/// done.
+pub(crate) fn transport<H: Conversation>(
     keypair: &Keypair,
-    context: Arc<HandshakeContext>,
+    context: Arc<H>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
     // A consensus message must not wait for Nagle's algorithm.
     let tcp = tcp::tokio::Transport::new(tcp::Config::new().nodelay(true).listen_backlog(LISTEN_BACKLOG));
@@ -35,11 +49,16 @@ pub(crate) fn transport(
 }
 
 /// The upgrade from an authenticated connection to a multiplexed one, by way of the handshake.
-#[derive(Clone)]
-struct Upgrade {
-    context: Arc<HandshakeContext>,
+struct Upgrade<H> {
+    context: Arc<H>,
     peer: PeerId,
     remote: Multiaddr,
+}
+
+impl<H> Clone for Upgrade<H> {
+    fn clone(&self) -> Self {
+        Self { context: Arc::clone(&self.context), peer: self.peer, remote: self.remote.clone() }
+    }
 }
 
 /// The multiplexer's own name; it is not negotiated, since the handshake's version implies it.
@@ -51,7 +70,7 @@ fn yamux_config() -> yamux::Config {
     config
 }
 
-impl UpgradeInfo for Upgrade {
+impl<H> UpgradeInfo for Upgrade<H> {
     type Info = &'static str;
     type InfoIter = std::iter::Once<Self::Info>;
 
@@ -60,8 +79,9 @@ impl UpgradeInfo for Upgrade {
     }
 }
 
-impl<C> InboundConnectionUpgrade<C> for Upgrade
+impl<C, H> InboundConnectionUpgrade<C> for Upgrade<H>
 where
+    H: Conversation,
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     type Output = yamux::Muxer<C>;
@@ -70,15 +90,16 @@ where
 
     fn upgrade_inbound(self, mut stream: C, _: Self::Info) -> Self::Future {
         async move {
-            self.context.run(&mut stream, self.peer, &self.remote).await?;
+            self.context.hold(&mut stream, self.peer, &self.remote).await?;
             Ok(yamux_config().upgrade_inbound(stream, YAMUX).await?)
         }
         .boxed()
     }
 }
 
-impl<C> OutboundConnectionUpgrade<C> for Upgrade
+impl<C, H> OutboundConnectionUpgrade<C> for Upgrade<H>
 where
+    H: Conversation,
     C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     type Output = yamux::Muxer<C>;
@@ -87,7 +108,7 @@ where
 
     fn upgrade_outbound(self, mut stream: C, _: Self::Info) -> Self::Future {
         async move {
-            self.context.run(&mut stream, self.peer, &self.remote).await?;
+            self.context.hold(&mut stream, self.peer, &self.remote).await?;
             Ok(yamux_config().upgrade_outbound(stream, YAMUX).await?)
         }
         .boxed()

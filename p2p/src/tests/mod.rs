@@ -3,7 +3,11 @@
 mod admission;
 mod faults;
 mod files;
+mod identity;
+mod leaving;
 mod messages;
+mod reachability;
+mod registry_changes;
 
 use std::io::Write;
 use std::sync::{Mutex, Once};
@@ -18,7 +22,10 @@ use zeroize::Zeroizing;
 use crate::address::tcp_address;
 use crate::identity::keypair_of;
 use crate::sync::lock;
-use crate::{Network, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, PeerId, PeerRegistry, RegisteredPeer};
+use crate::{
+    Access, Multiaddr, Network, NetworkConfig, NetworkEvent, NetworkEvents, NetworkHandle, PeerId, PeerRegistry,
+    RegisteredPeer,
+};
 
 /// How long a condition may take to come true before its test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,6 +53,7 @@ fn config(member: &str) -> NetworkConfig {
         chain: "main".to_owned(),
         node: name(member),
         role: NodeRole::Voter,
+        lineage: Hash::ZERO,
         software_version: "0.1.0-test".to_owned(),
         registry: PeerRegistry::default(),
     }
@@ -72,13 +80,7 @@ impl Node {
 
     /// What is registered of this node.
     fn entry(&self) -> (NodeName, RegisteredPeer) {
-        let public = keypair_of(&Zeroizing::new(seed(&self.member))).unwrap().public();
-        let peer = RegisteredPeer {
-            public_key: public.try_into_ed25519().unwrap().to_bytes(),
-            addresses: self.handle.listen_addresses().iter().copied().map(tcp_address).collect(),
-            role: NodeRole::Voter,
-        };
-        (name(&self.member), peer)
+        entry_of(&self.member, self.handle.listen_addresses().iter().copied().map(tcp_address).collect())
     }
 
     /// The next event of which `pick` makes something; others are dropped.
@@ -109,6 +111,15 @@ impl Node {
     async fn until_connected(&self, member: &str) {
         self.until("connected", |handle| handle.is_connected(&name(member))).await;
     }
+}
+
+/// What is registered of a member's node that is reached at these addresses.
+fn entry_of(member: &str, addresses: Vec<Multiaddr>) -> (NodeName, RegisteredPeer) {
+    let public = keypair_of(&Zeroizing::new(seed(member))).unwrap().public();
+    let public_key = public.try_into_ed25519().unwrap().to_bytes();
+    // Of texts that only stand for a key, the name is not used.
+    let node = format!("node-1.{member}").parse().unwrap_or_else(|_| name("unnamed"));
+    (node, RegisteredPeer { public_key, addresses, role: NodeRole::Voter, access: Access::Full })
 }
 
 /// The registry of these nodes.
