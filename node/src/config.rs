@@ -24,6 +24,15 @@ pub struct NodeConfig {
     /// Ordering.
     #[serde(default)]
     pub ordering: OrderingSection,
+    /// What is kept of the chain.
+    #[serde(default)]
+    pub ledger: LedgerSection,
+    /// Catching up.
+    #[serde(default)]
+    pub sync: SyncSection,
+    /// What it does for institutions that want to join.
+    #[serde(default)]
+    pub joining: JoiningSection,
     /// Logs.
     #[serde(default)]
     pub log: LogSettings,
@@ -63,12 +72,65 @@ pub struct OrderingSection {
     pub heartbeat_ticks: usize,
     /// Entries after which the ordering log is cut (what it held is in blocks): 10 to 1,000,000.
     pub compact_entries: usize,
+    /// Not in the file, but asked for at a start: the operator stands for it that this disk was not set back, so that the
+    /// node orders with a majority of the voters, though too few are there to know.
+    #[serde(skip)]
+    pub trusts_disk: bool,
 }
 
 impl Default for OrderingSection {
     fn default() -> Self {
-        Self { tick_ms: 50, election_ticks: 16, heartbeat_ticks: 2, compact_entries: 10_000 }
+        Self { tick_ms: 50, election_ticks: 16, heartbeat_ticks: 2, compact_entries: 10_000, trusts_disk: false }
     }
+}
+
+/// What is kept of the chain on this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LedgerSection {
+    /// Blocks below the certified height whose transactions and receipts are kept; 0 for all. Headers, certificates and
+    /// proofs' history stay. At least 1,000 otherwise, so that peers that are a little behind find theirs.
+    pub keep_bodies_blocks: u64,
+    /// Whether a node that began from a snapshot fetches what was before it.
+    pub history: HistoryPolicy,
+}
+
+/// Whether a node that began from a snapshot fetches what was before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HistoryPolicy {
+    /// Headers, then blocks and receipts, in the background.
+    #[default]
+    Full,
+    /// Nothing: reads below the snapshot say so.
+    None,
+}
+
+/// Catching up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyncSection {
+    /// Blocks that this node may lie behind before it catches up by snapshot instead of block by block: 100 at least.
+    pub snapshot_lag_blocks: u64,
+    /// Blocks after which a snapshot is too old to be given out, and a newer one is taken when a peer asks.
+    pub snapshot_age_blocks: u64,
+}
+
+impl Default for SyncSection {
+    fn default() -> Self {
+        Self { snapshot_lag_blocks: 2_000, snapshot_age_blocks: 2_000 }
+    }
+}
+
+/// What a node does for institutions that want to join.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JoiningSection {
+    /// Whether it brings applications of all who ask before the members; else of those whom an administrator of its member
+    /// invited.
+    pub open_applications: bool,
+    /// Whether it dials applicants' nodes at private, loopback and link-local addresses though it listens on none itself.
+    pub dial_private: bool,
 }
 
 /// Most bytes of a configuration file.
@@ -164,7 +226,17 @@ impl NodeConfig {
 
     fn check(&self) -> Result<(), ConfigError> {
         let ordering = &self.ordering;
-        let bounds: [(&'static str, u64, u64, u64, &'static str); 4] = [
+        let keep = self.ledger.keep_bodies_blocks;
+        let bounds: [(&'static str, u64, u64, u64, &'static str); 7] = [
+            (
+                "ledger.keep_bodies_blocks",
+                if keep == 0 { u64::MAX } else { keep },
+                1_000,
+                u64::MAX,
+                "0, or at least 1000",
+            ),
+            ("sync.snapshot_lag_blocks", self.sync.snapshot_lag_blocks, 100, u64::MAX, "at least 100"),
+            ("sync.snapshot_age_blocks", self.sync.snapshot_age_blocks, 1, u64::MAX, "at least 1"),
             ("ordering.tick_ms", ordering.tick_ms, 5, 1_000, "5 to 1000"),
             ("ordering.election_ticks", ordering.election_ticks as u64, 2, 1_000, "2 to 1000"),
             (

@@ -1,10 +1,15 @@
 //! A node's home: the folder that holds its configuration, the genesis it belongs to, its key and its data.
 //!
 //! ```text
-//!   node.toml        configuration            log/        ordering log
+//!   node.toml        configuration            log/<id>/   ordering log under that number in ordering
 //!   genesis.toml     founding document        ledger/     chain and state
-//!   keys/            the node's key file      files/      encrypted files and their keys
-//!                                             jobs/       openings and results of compute jobs
+//!   keys/            the node's key file      snapshots/  of the ledger, for peers; `incoming/` on its way here
+//!   join.toml        where it applied         files/      encrypted files and their keys
+//!   peers.toml       where peers were then    jobs/       openings and results of compute jobs
+//!   recoveries/      that it believes         backups/    of this home
+//!   keys-next/       the key that it is about to have
+//!   keys-former/     keys that it had, until what their voters must certify is certified
+//!   began            there once the ledger held a block
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -41,9 +46,70 @@ impl NodeHome {
         self.root.join("keys")
     }
 
-    /// The ordering log.
-    pub fn log(&self) -> PathBuf {
+    /// The key file that a rotation of the node's key is about to put in force.
+    pub fn next_keys(&self) -> PathBuf {
+        self.root.join("keys-next")
+    }
+
+    /// There once the node's ledger held a block: that it is gone then is a loss, not a beginning.
+    pub fn began(&self) -> PathBuf {
+        self.root.join("began")
+    }
+
+    /// The public key of [`Self::next_keys`], once the chain was seen to register it: peers refuse the former key from
+    /// that block on, so a node that has not come to it needs to be told.
+    pub fn registered_key(&self) -> PathBuf {
+        self.root.join("keys-registered")
+    }
+
+    /// Keys that rotations replaced, each in a folder of its own, until every height that names them is certified.
+    pub fn former_keys(&self) -> PathBuf {
+        self.root.join("keys-former")
+    }
+
+    /// Where the node applied.
+    pub fn join(&self) -> PathBuf {
+        self.root.join("join.toml")
+    }
+
+    /// The certificates (PEM) by which the inviting node's address is trusted.
+    pub fn trust_roots(&self) -> PathBuf {
+        self.root.join("invitation-ca.pem")
+    }
+
+    /// Peers' keys and addresses at the time of joining, until the ledger knows better.
+    pub fn peers(&self) -> PathBuf {
+        self.root.join("peers.toml")
+    }
+
+    /// Recoveries that this node holds.
+    pub fn recoveries(&self) -> PathBuf {
+        self.root.join("recoveries")
+    }
+
+    /// The one with this hash.
+    pub fn recovery(&self, hash: &galen_types::Hash) -> PathBuf {
+        self.recoveries().join(format!("{hash}.toml"))
+    }
+
+    /// Snapshots of the ledger.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    /// Backups of this home.
+    pub fn backups(&self) -> PathBuf {
+        self.root.join("backups")
+    }
+
+    /// The ordering logs, one folder for each number that this node had in ordering.
+    pub fn logs(&self) -> PathBuf {
         self.root.join("log")
+    }
+
+    /// The ordering log under a number in ordering.
+    pub fn log(&self, raft_id: u64) -> PathBuf {
+        self.logs().join(raft_id.to_string())
     }
 
     /// Chain and state.
@@ -59,5 +125,10 @@ impl NodeHome {
     /// Openings and results of compute jobs.
     pub fn jobs(&self) -> PathBuf {
         self.root.join("jobs")
+    }
+
+    /// Contacts of applicants.
+    pub fn membership(&self) -> PathBuf {
+        self.root.join("membership")
     }
 }

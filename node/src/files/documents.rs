@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -20,6 +21,13 @@ pub struct FolderError {
     pub path: PathBuf,
     /// The system's words.
     pub cause: io::Error,
+}
+
+impl FolderError {
+    /// A stable name.
+    pub fn code(&self) -> &'static str {
+        "folder-unusable"
+    }
 }
 
 /// The folder.
@@ -82,6 +90,15 @@ impl Documents {
         match std::fs::remove_file(self.folder.join(name)) {
             Ok(()) => sync_folder(&self.folder).map(|()| true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// How long ago a document was written, if it is there. One of the future is new.
+    pub(crate) fn age(&self, name: &str) -> io::Result<Option<Duration>> {
+        match std::fs::metadata(self.folder.join(name)) {
+            Ok(found) => Ok(Some(found.modified()?.elapsed().unwrap_or_default())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }

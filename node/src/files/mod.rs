@@ -19,7 +19,7 @@ pub(crate) mod documents;
 mod download;
 pub(crate) mod error;
 mod peers;
-mod protocol;
+pub(crate) mod protocol;
 pub(crate) mod reading;
 mod release;
 mod salts;

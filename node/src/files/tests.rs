@@ -76,7 +76,9 @@ impl World {
         let config = ExecutorConfig {
             genesis: Arc::clone(&genesis),
             node: name("node-1.harlem"),
-            voter_key: Some(key_of("node-1.harlem")),
+            voter_keys: vec![key_of("node-1.harlem")],
+            orders: true,
+            recoveries: galen_chain::recovery::HeldRecoveries::default(),
             verified: Arc::default(),
         };
         let executor = Executor::new(Arc::clone(&ledger), config).unwrap();

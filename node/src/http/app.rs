@@ -15,8 +15,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Gate;
-use super::limits::{BODY_BYTES_IN_MEMORY_MAX, DOWNLOADS_MAX, READ_QUEUE_TIMEOUT, READS_MAX, UPLOADS_MAX};
+use super::limits::{
+    APPLICATION_BURST, APPLICATION_BURST_ALL, APPLICATIONS_PER_MINUTE, APPLICATIONS_PER_MINUTE_ALL,
+    BODY_BYTES_IN_MEMORY_MAX, DIAL_BURST, DIAL_BURST_ALL, DIALS_PER_MINUTE, DIALS_PER_MINUTE_ALL, DOWNLOADS_MAX,
+    JOIN_BURST, JOIN_BURST_ALL, JOINS_PER_MINUTE, JOINS_PER_MINUTE_ALL, READ_QUEUE_TIMEOUT, READS_MAX, UPLOADS_MAX,
+};
 use super::metrics::HttpMetrics;
+use super::public_rate::PublicRate;
 use super::query::Query;
 use super::refusal::Refusal;
 use super::route::Table;
@@ -40,6 +45,16 @@ pub(crate) struct App {
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) downloads: Arc<Semaphore>,
     pub(crate) streams: Arc<StreamPlaces>,
+    /// Applications for membership by address.
+    pub(crate) applications: PublicRate,
+    /// Questions where an application stands, by address.
+    pub(crate) joins: PublicRate,
+    /// Dials of applicants' nodes by address.
+    pub(crate) dials: PublicRate,
+    /// Backups and snapshots at a time: each reads the whole ledger.
+    pub(crate) copies: Arc<Semaphore>,
+    /// Where others reach this node, as far as the settings say.
+    pub(crate) public_url: Option<String>,
     /// Cancelled when the node stops; streams end then.
     pub(crate) shutdown: CancellationToken,
     /// Whether clients come over TLS.
@@ -70,6 +85,14 @@ impl App {
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             streams: StreamPlaces::new(),
+            applications: PublicRate::new(
+                (APPLICATION_BURST, APPLICATIONS_PER_MINUTE),
+                (APPLICATION_BURST_ALL, APPLICATIONS_PER_MINUTE_ALL),
+            ),
+            joins: PublicRate::new((JOIN_BURST, JOINS_PER_MINUTE), (JOIN_BURST_ALL, JOINS_PER_MINUTE_ALL)),
+            dials: PublicRate::new((DIAL_BURST, DIALS_PER_MINUTE), (DIAL_BURST_ALL, DIALS_PER_MINUTE_ALL)),
+            copies: Arc::new(Semaphore::new(1)),
+            public_url: server.public_url().map(str::to_owned),
             shutdown,
             secure: server.is_secure(),
             request_ids: RequestIds::new(),

@@ -30,7 +30,10 @@ pub(crate) enum BodyRule {
         limit: usize,
     },
     /// JSON, read into memory.
-    Json,
+    Json {
+        /// At most so many bytes.
+        limit: usize,
+    },
     /// Octets of the announced length, as they come.
     Upload,
 }
@@ -77,7 +80,7 @@ pub(crate) fn check_head(rule: BodyRule, headers: &HeaderMap) -> Result<(), Refu
     let (limit, expected) = match rule {
         BodyRule::None => (0, None),
         BodyRule::Octets { limit } => (limit, Some(super::respond::OCTETS)),
-        BodyRule::Json => (JSON_BODY_BYTES_MAX, Some(super::respond::JSON)),
+        BodyRule::Json { limit } => (limit, Some(super::respond::JSON)),
         BodyRule::Upload => (usize::MAX, Some(super::respond::OCTETS)),
     };
     if announced(headers).is_some_and(|length| length > limit as u64) {
@@ -86,7 +89,7 @@ pub(crate) fn check_head(rule: BodyRule, headers: &HeaderMap) -> Result<(), Refu
     let Some(expected) = expected else { return Ok(()) };
     let given = match headers.get(CONTENT_TYPE) {
         Some(value) => value.to_str().unwrap_or("").split(';').next().unwrap_or("").trim(),
-        None if rule == BodyRule::Json => "",
+        None if matches!(rule, BodyRule::Json { .. }) => "",
         None => return Ok(()),
     };
     if given.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(Refusal::ContentType(expected)) }

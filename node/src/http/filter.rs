@@ -18,7 +18,7 @@ use warp::{Buf, Filter, Rejection, Reply};
 use super::app::{App, Call, read_now};
 use super::auth::Claim;
 use super::body::{BodyRule, Incoming, RequestBody, check_head, read_whole, upload};
-use super::limits::{JSON_BODY_BYTES_MAX, TARGET_BYTES_MAX, UPLOAD_BYTES_MAX};
+use super::limits::{TARGET_BYTES_MAX, UPLOAD_BYTES_MAX};
 use super::query::Query;
 use super::refusal::Refusal;
 use super::respond::{Response, finish, refused};
@@ -59,7 +59,13 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-async fn serve(app: Arc<App>, method: Method, headers: HeaderMap, arrival: Arrival, body: Incoming) -> Response {
+pub(super) async fn serve(
+    app: Arc<App>,
+    method: Method,
+    headers: HeaderMap,
+    arrival: Arrival,
+    body: Incoming,
+) -> Response {
     let started = Instant::now();
     let request_id = app.next_request_id();
     let target = arrival.target.as_ref().map_or("/", |target| target.as_str());
@@ -121,6 +127,7 @@ impl Request<'_> {
             Some(claim) => {
                 let parts = SignedParts {
                     genesis: self.app.services.chain.genesis_hash(),
+                    node: self.app.services.chain.node(),
                     method: self.route.method.as_str(),
                     path: self.target,
                     body: &hash,
@@ -132,7 +139,7 @@ impl Request<'_> {
             }
         };
         if let Some(account) = &account {
-            self.route.access.check(account)?;
+            self.route.access.check(account, self.app.services.chain.node())?;
         }
         let handler = self.route.handler;
         let call = Arc::new(Call {
@@ -161,7 +168,7 @@ impl Request<'_> {
         let wanted = match self.route.access {
             Access::Open => false,
             Access::Optional => self.headers.contains_key(AUTHORIZATION),
-            Access::Account | Access::Roles(_) => true,
+            Access::Account | Access::Roles(_) | Access::Operator => true,
         };
         if !wanted {
             return Ok(None);
@@ -184,8 +191,7 @@ impl Request<'_> {
                 return Ok((RequestBody::Upload(upload(body, bytes)), hash));
             }
             BodyRule::None => 0,
-            BodyRule::Json => JSON_BODY_BYTES_MAX,
-            BodyRule::Octets { limit } => limit,
+            BodyRule::Json { limit } | BodyRule::Octets { limit } => limit,
         };
         let whole = read_whole(body, limit, &self.app.memory).await?;
         let hash = if signed { Hash(*blake3::hash(&whole.bytes).as_bytes()) } else { Hash::ZERO };

@@ -45,6 +45,8 @@ pub(crate) const BATCH_BODY_BYTES_MAX: usize = 4 << 20;
 pub(crate) const BATCH_TRANSACTIONS_MAX: usize = 1_000;
 /// Bytes of a JSON body; the largest, a file key with its card, has under 20 KiB.
 pub(crate) const JSON_BODY_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an application's body: the application has under 3 KiB, its contacts 2 KiB, at worst six times that as JSON.
+pub(crate) const APPLICATION_BODY_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one uploaded ciphertext: 1 TiB, far above medical tables and images; the store's disk ends earlier.
 pub(crate) const UPLOAD_BYTES_MAX: u64 = 1 << 40;
 /// A body that is read into memory must be complete by then: 4 MiB at 2 Mbit/s.
@@ -95,6 +97,33 @@ pub(crate) const ACCOUNT_REQUESTS_PER_SECOND: u32 = 200;
 pub(crate) const FAILURE_BURST: u32 = 50;
 /// Failed authentications a second that an address may have lastingly.
 pub(crate) const FAILURES_PER_SECOND: u32 = 1;
+/// Applications for membership that an address may send at once: an institution sends one, and a few after mistakes.
+pub(crate) const APPLICATION_BURST: u32 = 10;
+/// Applications a minute that an address may send lastingly.
+pub(crate) const APPLICATIONS_PER_MINUTE: u32 = 6;
+/// Applications from all addresses together at once: each costs two signature checks and a transaction of this node.
+pub(crate) const APPLICATION_BURST_ALL: u32 = 50;
+/// Applications a minute from all addresses together.
+pub(crate) const APPLICATIONS_PER_MINUTE_ALL: u32 = 30;
+/// Times that an address may ask at once where applications stand: an applicant's node asks every second at first.
+pub(crate) const JOIN_BURST: u32 = 60;
+/// Times a minute that an address may ask lastingly.
+pub(crate) const JOINS_PER_MINUTE: u32 = 60;
+/// Such questions from all addresses together at once.
+pub(crate) const JOIN_BURST_ALL: u32 = 600;
+/// Such questions a minute from all addresses together.
+pub(crate) const JOINS_PER_MINUTE_ALL: u32 = 600;
+/// How long after the end of its vote an admitted institution is told its first peers, milliseconds: 30 days. Afterwards
+/// its administrator registers a node (`galen node replace`).
+pub(crate) const BOOTSTRAP_TOLD_MS: u64 = 30 * 24 * 3_600_000;
+/// Times that an address may have an applicant's node dialled at once: each is a connection that this node opens.
+pub(crate) const DIAL_BURST: u32 = 10;
+/// Times a minute that an address may have an applicant's node dialled lastingly.
+pub(crate) const DIALS_PER_MINUTE: u32 = 12;
+/// Dials for all addresses together at once.
+pub(crate) const DIAL_BURST_ALL: u32 = 30;
+/// Dials a minute for all addresses together.
+pub(crate) const DIALS_PER_MINUTE_ALL: u32 = 60;
 /// Accounts, or addresses, whose rates are remembered; beyond, those untouched the longest are forgotten.
 pub(crate) const RATES_MAX: usize = 10_000;
 
@@ -106,6 +135,11 @@ pub(crate) const STREAMS_MAX: usize = 512;
 pub(crate) const STREAMS_PER_ACCOUNT_MAX: usize = 8;
 /// A comment is sent this often, so that proxies and clients see the stream alive; the account's standing is checked then.
 pub(crate) const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+// --- membership
+
+/// Nodes that an applicant is told to connect to first.
+pub(crate) const BOOTSTRAP_PEERS_MAX: usize = 64;
 
 // --- references
 

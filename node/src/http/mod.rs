@@ -9,12 +9,18 @@ mod app;
 mod auth;
 mod body;
 mod filter;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod limits;
 mod metrics;
 mod openapi;
 mod pages;
+mod public_rate;
 mod query;
+mod quorum;
+mod rate;
 mod refusal;
+mod rehearsal;
 mod respond;
 mod route;
 mod routes;
@@ -24,6 +30,9 @@ mod stream_places;
 #[cfg(test)]
 mod tests;
 pub(crate) mod visibility;
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "tests/world.rs"]
+mod world;
 
 use std::sync::Arc;
 

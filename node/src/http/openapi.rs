@@ -82,7 +82,7 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
     }
     let body = match route.body {
         BodyRule::None => None,
-        BodyRule::Json => Some((JSON, route.body_schema.map(|schema| schema(schemas)))),
+        BodyRule::Json { .. } => Some((JSON, route.body_schema.map(|schema| schema(schemas)))),
         BodyRule::Octets { .. } | BodyRule::Upload => Some((OCTETS, None)),
     };
     if let Some((content_type, schema)) = body {
@@ -94,6 +94,9 @@ fn operation(route: &Route, schemas: &mut Schemas) -> OperationBuilder {
         Access::Open => operation,
         Access::Optional => operation.security(SecurityRequirement::default()).security(signed),
         Access::Account => operation.security(signed),
+        Access::Operator => operation
+            .security(signed)
+            .description(Some("For administrators of the member whose node is asked.".to_owned())),
         Access::Roles(roles) => {
             let words: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
             operation.security(signed).description(Some(format!("For the role {}.", words.join(" or "))))
@@ -114,7 +117,7 @@ pub(crate) fn document(table: &Table, genesis: &Genesis) -> OpenApi {
         SCHEME,
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description(
             "Authorization",
-            "`Galen account=alice@harlem, time=<RFC 3339>, nonce=<32 hex>, signature=ed25519:<hex>` over genesis, method, path with query, time, nonce and the body's BLAKE3",
+            "`Galen account=alice@harlem, time=<RFC 3339>, nonce=<32 hex>, signature=ed25519:<hex>` over genesis, the node's name, method, path with query, time, nonce and the body's BLAKE3",
         ))),
     );
     for (name, schema) in by_name {

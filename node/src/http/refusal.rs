@@ -74,6 +74,8 @@ pub(crate) enum Refusal {
     TooManyFailures,
     #[error("too many requests by this account")]
     TooManyRequests,
+    #[error("too many {0} from this address, or from all together")]
+    TooOften(&'static str),
     #[error("too many {0} at this time")]
     TooManyAtOnce(&'static str),
 
@@ -86,6 +88,27 @@ pub(crate) enum Refusal {
     NotCertified,
     #[error("the chain refused it: {rule}: {explanation}")]
     ReceiptRefused { rule: String, explanation: String },
+
+    // --- membership
+    #[error("the application is for the chain {given}; this node is of {own}")]
+    ApplicationForAnotherChain { given: String, own: String },
+    #[error("this node brings applications of those whom its member invited, and this one has no invitation in force")]
+    NotInvited,
+    #[error("the application is not signed by both keys that it names")]
+    ApplicationBadSignature,
+    #[error("the contacts are not those that the application's commitment stands for")]
+    ContactsDiffer,
+    #[error("the contacts have {bytes} bytes; at most {limit} are taken")]
+    ContactsTooLong { bytes: usize, limit: usize },
+    #[error("the application would be refused: {rule}: {explanation}")]
+    ApplicationRefused { rule: String, explanation: String },
+    #[error("this node does not know under which address others reach it")]
+    AddressUnknown,
+    #[error(
+        "of the {voters} voters that would remain, {connected} are connected to this node, and {needed} are needed; \
+         missing: {missing}"
+    )]
+    QuorumWouldBeLost { voters: usize, connected: usize, needed: usize, missing: String },
 
     // --- the node
     #[error(transparent)]
@@ -127,11 +150,20 @@ impl Refusal {
             Self::WrongMember(_) => (403, "wrong-member", "another member's node"),
             Self::TooManyFailures => (429, "too-many-failures", "too many failures"),
             Self::TooManyRequests => (429, "too-many-requests", "too many requests"),
+            Self::TooOften(_) => (429, "rate-exceeded", "too many requests"),
             Self::TooManyAtOnce(_) => (503, "too-many-at-once", "busy"),
             Self::NotFound(_) => (404, "not-found", "not found"),
             Self::Ambiguous { .. } => (409, "identifier-ambiguous", "ambiguous identifier"),
             Self::NotCertified => (409, "receipt-not-certified", "receipt not certified yet"),
             Self::ReceiptRefused { .. } => (403, "receipt-refused", "refused by the chain"),
+            Self::ApplicationForAnotherChain { .. } => (422, "application-wrong-chain", "another chain"),
+            Self::NotInvited => (403, "application-not-invited", "not invited"),
+            Self::ApplicationBadSignature => (422, "application-bad-signature", "signature does not verify"),
+            Self::ContactsDiffer => (422, "contacts-differ", "contacts differ"),
+            Self::ContactsTooLong { .. } => (422, "contacts-too-long", "contacts too long"),
+            Self::ApplicationRefused { .. } => (409, "application-refused", "application refused"),
+            Self::AddressUnknown => (409, "address-unknown", "address unknown"),
+            Self::QuorumWouldBeLost { .. } => (409, "quorum-would-be-lost", "quorum would be lost"),
             Self::Service(error) => (error.kind.status(), error.code, error.kind.title()),
             Self::Internal => (500, "internal", "internal error"),
         }
@@ -158,7 +190,16 @@ impl Refusal {
             }
             Self::AccountNotActive => "ask an administrator of your member",
             Self::RoleMissing(_) => "ask an administrator of your member for the role, or use another account",
-            Self::TooManyFailures | Self::TooManyRequests | Self::TooManyAtOnce(_) => {
+            Self::ApplicationForAnotherChain { .. } => "ask the member for a new invitation",
+            Self::NotInvited => "ask an administrator of the node's member for an invitation (galen member invite)",
+            Self::ApplicationBadSignature | Self::ContactsDiffer => {
+                "make the application anew with `galen member apply`"
+            }
+            Self::AddressUnknown => "set `http.public_url` in node.toml",
+            Self::QuorumWouldBeLost { .. } => {
+                "the chain would stop. Bring the missing voters back, or add a voter first; then ask again"
+            }
+            Self::TooManyFailures | Self::TooManyRequests | Self::TooOften(_) | Self::TooManyAtOnce(_) => {
                 "wait as `Retry-After` says, then try again"
             }
             Self::Ambiguous { .. } => "give more digits",
@@ -172,7 +213,7 @@ impl Refusal {
     /// When to try again, seconds.
     pub(crate) fn retry_after_s(&self) -> Option<u32> {
         match self {
-            Self::TooManyFailures => Some(10),
+            Self::TooManyFailures | Self::TooOften(_) => Some(10),
             Self::TooManyRequests | Self::TooManyAtOnce(_) => Some(1),
             Self::Service(error) => error.retry_after_s,
             _ => None,

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use galen_types::NodeName;
 use galen_types::api::Page;
 use galen_types::member::{Account, Role};
 use http::Method;
@@ -13,6 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::app::Call;
 use super::body::{BodyRule, RequestBody};
+use super::limits::JSON_BODY_BYTES_MAX;
 use super::query::{PAGE, Parameter};
 use super::refusal::Refusal;
 use super::respond::{JSON, OCTETS, Response};
@@ -29,17 +31,30 @@ pub(crate) enum Access {
     Account,
     /// Accounts with one of these roles.
     Roles(&'static [Role]),
+    /// Administrators of the member whose node is asked.
+    Operator,
 }
 
 impl Access {
     /// Whether a proven account may ask.
-    pub(crate) fn check(self, account: &Account) -> Result<(), Refusal> {
+    pub(crate) fn check(self, account: &Account, node: &NodeName) -> Result<(), Refusal> {
+        let roles = self.roles();
+        if !roles.is_empty() && !roles.iter().any(|role| account.has_role(*role)) {
+            let words: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+            return Err(Refusal::RoleMissing(words.join(" or ")));
+        }
+        if self == Self::Operator && account.name.member != node.member {
+            return Err(Refusal::WrongMember(node.member.to_string()));
+        }
+        Ok(())
+    }
+
+    /// The roles of which one is needed; none where any account, or nobody, is asked for.
+    pub(crate) fn roles(self) -> &'static [Role] {
         match self {
-            Self::Roles(roles) if !roles.iter().any(|role| account.has_role(*role)) => {
-                let words: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
-                Err(Refusal::RoleMissing(words.join(" or ")))
-            }
-            _ => Ok(()),
+            Self::Roles(roles) => roles,
+            Self::Operator => &[Role::Admin],
+            Self::Open | Self::Optional | Self::Account => &[],
         }
     }
 }
@@ -160,8 +175,12 @@ impl Route {
         self
     }
 
-    pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
-        self.body = BodyRule::Json;
+    pub(crate) fn takes<T: ToSchema>(self) -> Self {
+        self.takes_at_most::<T>(JSON_BODY_BYTES_MAX)
+    }
+
+    pub(crate) fn takes_at_most<T: ToSchema>(mut self, limit: usize) -> Self {
+        self.body = BodyRule::Json { limit };
         self.body_schema = Some(one::<T>);
         self
     }

@@ -9,16 +9,21 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use galen_contracts::{EventPosition, EventQuery, StateRead};
+pub use galen_types::api::Participation;
 use galen_types::api::{
     Card, ChainStatus, DownloadTicket, FileKeyDeposit, FileVerification, Finality, JobOpening, PeerStatus, StoredFile,
     StreamEvent, TransactionStatus,
 };
+use galen_types::application::{InvitationToken, SignedApplication};
 use galen_types::dataset::VersionContent;
-use galen_types::member::Account;
+use galen_types::member::{Account, NodeAddress};
 use galen_types::{
-    AccountName, BlockHeader, Certificate, DatasetName, Genesis, Hash, JobId, NodeName, Receipt, TransactionId,
+    AccountName, BlockHeader, Certificate, DatasetName, Genesis, Hash, JobId, NodeName, ProposalId, PublicKey, Receipt,
+    TransactionId,
 };
 use tokio::sync::broadcast;
+
+use crate::proving::ProofQuestion;
 
 /// Everything that the face is given.
 #[derive(Clone)]
@@ -29,6 +34,10 @@ pub struct Services {
     pub files: Arc<dyn FileService>,
     /// What of compute jobs stays off-chain.
     pub jobs: Arc<dyn JobService>,
+    /// Applications for membership.
+    pub membership: Arc<dyn MembershipService>,
+    /// What operators ask of the node itself.
+    pub operator: Arc<dyn OperatorService>,
     /// Whether the node is well.
     pub health: Arc<dyn HealthService>,
 }
@@ -200,6 +209,12 @@ pub trait ChainService: Send + Sync {
         wait: Finality,
         deadline: Instant,
     ) -> BoxFuture<'_, Result<Option<TransactionStatus>, ServiceError>>;
+
+    /// The file of an offline proof. Waits until what is proven is certified, or the deadline passes.
+    ///
+    /// # Errors
+    /// What is not held here, or not certified yet.
+    fn prove(&self, question: ProofQuestion, deadline: Instant) -> BoxFuture<'_, Result<Vec<u8>, ServiceError>>;
 
     /// Events from now on. Receipts carry their transaction's `body`; the face leaves out what a reader may not see.
     fn subscribe(&self) -> broadcast::Receiver<Arc<StreamEvent>>;
@@ -397,6 +412,35 @@ pub trait JobService: Send + Sync {
     ) -> BoxFuture<'_, Result<JobResult, ServiceError>>;
 }
 
+/// Applications for membership: brought before the members by the node that takes them, which keeps the applicants'
+/// contacts off-chain.
+pub trait MembershipService: Send + Sync {
+    /// Keeps the contacts, and brings the application before the members as this node. The face has checked the
+    /// signatures, the chain and the contacts' commitment, and that the rules would take it. The status has the receipt.
+    fn apply(
+        &self,
+        application: SignedApplication,
+        contacts: String,
+        salt: [u8; 32],
+    ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>>;
+
+    /// What an administrator of this node's member hands to an institution, with the invitation, so that this node takes
+    /// its application; `None` where it takes everybody's. Good for a while.
+    fn invite(&self) -> Option<InvitationToken>;
+
+    /// Whether this node takes an application that comes with such a token, or without one.
+    fn is_invited(&self, token: Option<InvitationToken>) -> bool;
+
+    /// The contacts of an application, from here or from the node that took it, checked against the chain's commitment.
+    /// [`ErrorKind::NotFound`] with code `contacts-unknown` when that node has them no more.
+    fn contacts(
+        &self,
+        proposal: ProposalId,
+        sponsor: NodeName,
+        commitment: Hash,
+    ) -> BoxFuture<'_, Result<String, ServiceError>>;
+}
+
 /// One thing that is checked of the node's health.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthCheck {
@@ -415,4 +459,70 @@ pub trait HealthService: Send + Sync {
 
     /// Whether it should be given work: caught up, leader known, disk sound.
     fn ready(&self) -> Vec<HealthCheck>;
+}
+
+/// Where a node stands in ordering, and how far a change of ordering's members has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderingStatus {
+    /// What it does.
+    pub participation: Participation,
+    /// What it waits for or what the operator is to do; empty when nothing.
+    pub detail: String,
+    /// Its number in ordering; 0 for none.
+    pub raft_id: u64,
+    /// Whether two sets of voters hold at once: for moments in the middle of a change.
+    pub joint: bool,
+    /// Whether ordering's members differ from those on the chain, as the leader sees it.
+    pub change_pending: bool,
+    /// Since when, seconds.
+    pub change_pending_seconds: u64,
+    /// What the change waits for.
+    pub blocked_by: Option<String>,
+    /// Lowest height whose block is held whole; 1 for the whole history.
+    pub history_from: u64,
+}
+
+/// A snapshot of the ledger, for peers that are far behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotSummary {
+    /// The block after which it was taken; certified.
+    pub height: u64,
+    /// That block's header.
+    pub header: Hash,
+    /// Keys of the state.
+    pub rows: u64,
+    /// Bytes to transfer.
+    pub bytes: u64,
+}
+
+/// A backup of a node's home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackupSummary {
+    /// The folder on the node's machine.
+    pub folder: std::path::PathBuf,
+    /// The last block in it.
+    pub height: u64,
+    /// Bytes of all its files.
+    pub bytes: u64,
+}
+
+/// What the operator asks of the node itself. The face has checked that an administrator of the node's member asks.
+pub trait OperatorService: Send + Sync {
+    /// Where the node stands in ordering. Cheap.
+    fn ordering(&self) -> OrderingStatus;
+
+    /// Hands leadership over: to the named voter, else to the most caught-up one. Gives who leads then.
+    /// [`ErrorKind::Conflict`] with code `not-leader` when this node does not lead.
+    fn transfer_leadership(&self, to: Option<NodeName>) -> BoxFuture<'_, Result<NodeName, ServiceError>>;
+
+    /// Takes a snapshot of the ledger at the certified height; the chain goes on meanwhile.
+    fn snapshot(&self) -> BoxFuture<'_, Result<SnapshotSummary, ServiceError>>;
+
+    /// Writes a backup of the node's home into a new folder under `backups/` in it; the chain goes on meanwhile.
+    fn backup(&self) -> BoxFuture<'_, Result<BackupSummary, ServiceError>>;
+
+    /// Whether a node that holds the key answers at an applicant's announced address: for `galen node check` on the other
+    /// side, whose node need not run yet. A no takes always as long, and is all that is said of addresses that are not
+    /// dialled on a stranger's word.
+    fn dial_back(&self, address: NodeAddress, key: PublicKey) -> BoxFuture<'_, Result<bool, ServiceError>>;
 }

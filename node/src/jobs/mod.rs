@@ -14,7 +14,7 @@ mod asking;
 mod combination;
 mod error;
 mod openings;
-mod protocol;
+pub(crate) mod protocol;
 mod reading_results;
 mod results;
 mod site;

@@ -1,19 +1,36 @@
-//! Checking a home before the start: what would fail, and what to do about it. Nothing is changed.
+//! Checking a home before the start: what would fail, and what to do about it. Nothing is changed; ports are taken for
+//! moments.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::time::Duration;
 
-use galen_keys::{Keystore, PasswordSource};
+use futures::future::join_all;
+use galen_chain::LedgerState;
+use galen_chain::recovery::HeldRecoveries;
+use galen_keys::KeyPair;
+use galen_ledger::Ledger;
+use galen_p2p::{DialledPort, Multiaddr, PROTOCOL_VERSION, ProbeOrigin, probe};
+use galen_types::api::{DialBack, JoinState, JoinStatus};
 use galen_types::genesis::GENESIS_BYTES_MAX;
-use galen_types::member::NodeAddress;
-use galen_types::{Genesis, Signer};
+use galen_types::member::{Node, NodeAddress, NodeRole, Standing};
+use galen_types::{Genesis, Hash, NodeName, Timestamp};
 use serde::Serialize;
 
+use super::bootstrap::Bootstrap;
+use super::fetch::Fetcher;
+use super::held;
+use super::join::{self, JoinFile};
+use super::own_key;
 use crate::config::{NodeConfig, read_text};
 use crate::home::NodeHome;
 
-/// How long a peer may take to answer a connection.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a peer may take to answer.
+const PROBE_PATIENCE: Duration = Duration::from_secs(3);
+/// Most bytes of an answer about reachability.
+const DIAL_BACK_BYTES_MAX: usize = 16 << 10;
+/// How far this node's clock may differ from others', milliseconds: voters refuse batches from 30 s in the future, and
+/// transactions are signed for a minute.
+const CLOCK_DIFFERENCE_MS_MAX: u64 = 5_000;
 
 /// One thing that was checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,15 +53,27 @@ impl CheckItem {
     }
 }
 
-/// Checks a home: configuration, genesis, key, ports, disk, and whether peers can be reached.
-pub fn check(home: &NodeHome) -> Vec<CheckItem> {
+/// What is known of the chain before the node runs.
+struct Known {
+    /// Nodes to talk to.
+    nodes: Vec<Node>,
+    /// This node's record.
+    own: Option<Node>,
+    /// Where that is from.
+    source: &'static str,
+    /// Whether the chain may not know this node yet.
+    pending: bool,
+    lineage: Hash,
+}
+
+/// Checks a home: configuration, invitation, genesis, key, ports both ways, disk, clock, versions, and whether peers can be
+/// reached and would let this node in.
+pub async fn check(home: &NodeHome) -> Vec<CheckItem> {
     let mut items = Vec::new();
     let config = match NodeConfig::load(home) {
         Ok(config) => {
-            items.push(CheckItem::new(
-                "configuration",
-                Ok(format!("{} is for {}", home.config().display(), config.node)),
-            ));
+            let detail = format!("{} is for {}", home.config().display(), config.node);
+            items.push(CheckItem::new("configuration", Ok(detail)));
             config
         }
         Err(error) => {
@@ -52,51 +81,199 @@ pub fn check(home: &NodeHome) -> Vec<CheckItem> {
             return items;
         }
     };
-    let genesis = read_text(home.genesis(), GENESIS_BYTES_MAX as u64)
-        .map_err(|error| error.to_string())
-        .and_then(|text| Genesis::from_toml(&text).map_err(|error| error.to_string()));
-    match &genesis {
-        Ok(genesis) => {
-            items.push(CheckItem::new("genesis", Ok(format!("chain {}, hash {}", genesis.chain, genesis.hash()))))
+    let mut clocks: Vec<(String, i64)> = Vec::new();
+    let joining = invitation(home, &config.node, &mut items, &mut clocks).await;
+    let genesis = match genesis(home, joining.as_ref()) {
+        Ok((genesis, detail)) => {
+            items.push(CheckItem::new("genesis", Ok(detail)));
+            Some(genesis)
         }
-        Err(error) => items.push(CheckItem::new("genesis", Err(error.clone()))),
-    }
-    items.push(CheckItem::new("key", key(home, &config, genesis.as_ref().ok())));
-    let addresses =
-        [("peers port", socket_of(&config.network.listen)), ("files port", socket_of(&config.network.listen_files))];
+        Err(problem) => {
+            items.push(CheckItem::new("genesis", Err(problem)));
+            None
+        }
+    };
+    let known = genesis.as_ref().map(|genesis| known(home, &config.node, genesis, joining.as_ref()));
+    let keys = keys(home, &config);
+    items.push(CheckItem::new("key", key(&config.node, &keys, known.as_ref())));
     items.push(CheckItem::new("HTTP port", free(config.http.listen)));
-    for (name, address) in addresses {
-        items.push(CheckItem::new(name, address.and_then(free)));
+    let files = socket_of(&config.network.listen_files);
+    items.push(CheckItem::new("files port", files.and_then(free)));
+    items.push(CheckItem::new("peers port", peers_port(&config, &keys, joining.as_ref()).await));
+    items.push(CheckItem::new("disk", crate::runtime::free_space(home.root())));
+    if let (Some(genesis), Some(known), Ok(keys)) = (&genesis, &known, &keys) {
+        peers(&config, genesis, known, keys, &mut items, &mut clocks).await;
     }
-    items.push(CheckItem::new("disk", disk(home)));
-    if let Ok(genesis) = &genesis {
-        for node in genesis.nodes().into_iter().filter(|node| node.name != config.node) {
-            let reached = socket_of(&node.address).and_then(|address| {
-                std::net::TcpStream::connect_timeout(&address, CONNECT_PATIENCE)
-                    .map(|_| format!("{address} answers"))
-                    .map_err(|error| format!("{address}: {error}; is it up, and does a firewall let you through?"))
-            });
-            items.push(CheckItem::new(format!("peer {}", node.name), reached));
-        }
+    if !clocks.is_empty() {
+        items.push(CheckItem::new("clock", clock(&mut clocks)));
     }
     items
 }
 
-fn key(home: &NodeHome, config: &NodeConfig, genesis: Option<&Genesis>) -> Result<String, String> {
-    let source = match (&config.key.password_file, &config.key.password_env) {
-        (Some(file), None) => PasswordSource::File(file.clone()),
-        (None, Some(variable)) => PasswordSource::Environment(variable.clone()),
-        _ => return Err("set one of `key.password_file` and `key.password_env` in node.toml".to_owned()),
+/// What the inviting node says.
+struct Joining {
+    invited: Hash,
+    fetcher: Fetcher,
+    genesis: Option<Genesis>,
+    status: Option<JoinStatus>,
+}
+
+async fn invitation(
+    home: &NodeHome,
+    node: &NodeName,
+    items: &mut Vec<CheckItem>,
+    clocks: &mut Vec<(String, i64)>,
+) -> Option<Joining> {
+    let join = match JoinFile::load(home) {
+        Ok(join) => join?,
+        Err(error) => {
+            items.push(CheckItem::new("invitation", Err(error.to_string())));
+            return None;
+        }
     };
-    let text = |error: galen_keys::KeyError| error.to_string();
-    let password = source.read("").map_err(text)?;
-    let store = Keystore::open(home.keys()).map_err(text)?;
-    let keys = store.load(&Signer::Node(config.node.clone()), &password).map_err(text)?;
-    let Some(genesis) = genesis else { return Ok(format!("{}", keys.public_key())) };
-    match genesis.nodes().iter().find(|node| node.name == config.node) {
-        Some(node) if node.key == keys.public_key() => Ok("it is the one that the genesis registers".to_owned()),
-        Some(node) => Err(format!("the genesis registers {}, the key file holds {}", node.key, keys.public_key())),
-        None => Err(format!("the genesis registers no node {}", config.node)),
+    let prepared = join.invitation().map_err(|error| error.to_string()).and_then(|invitation| {
+        let fetcher = join.fetcher().map_err(|error| error.to_string())?;
+        if join.node == *node {
+            Ok((invitation, fetcher))
+        } else {
+            Err(format!("join.toml is for {}, node.toml for {node}: correct one of them", join.node))
+        }
+    });
+    let (invitation, fetcher) = match prepared {
+        Ok(prepared) => prepared,
+        Err(problem) => {
+            items.push(CheckItem::new("invitation", Err(problem)));
+            return None;
+        }
+    };
+    let fetched = join::fetch_genesis(&fetcher, &invitation).await;
+    let detail = fetched.as_ref().map(|_| format!("{} gives the genesis that the invitation names", invitation.url));
+    items.push(CheckItem::new("invitation", detail.map_err(ToString::to_string)));
+    let mut status = None;
+    if join.application.is_none() && join.submission.is_some() {
+        let detail = "whether it was received is not known; send it again: galen member apply, or start the node";
+        items.push(CheckItem::new("application", Err(detail.to_owned())));
+    }
+    if let Some(application) = join.application {
+        let asked = join.status(&fetcher, application).await;
+        let outcome = match &asked {
+            Ok(told) => match told.state {
+                JoinState::Admitted => Ok(format!("{} is a member; start the node: galen node run", told.member)),
+                JoinState::Pending => Ok(format!(
+                    "the members vote: {} of {} approvals; the node may be started already, it waits",
+                    told.ballots.approvals, told.ballots.approvals_needed
+                )),
+                state => Err(format!("it was {state}; apply again (galen member apply)")),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        items.push(CheckItem::new("application", outcome));
+        status = asked.ok();
+    }
+    if let Some(told) = &status {
+        let difference = signed(told.node_time.0) - signed(Timestamp::now().0);
+        clocks.push((invitation.url.clone(), difference));
+        items.push(CheckItem::new("version", version(&invitation.url, &told.version)));
+    }
+    Some(Joining { invited: invitation.genesis, fetcher, genesis: fetched.ok(), status })
+}
+
+fn signed(milliseconds: u64) -> i64 {
+    i64::try_from(milliseconds).unwrap_or(i64::MAX)
+}
+
+fn version(of: &str, theirs: &str) -> Result<String, String> {
+    let ours = env!("CARGO_PKG_VERSION");
+    if theirs == ours {
+        Ok(format!("{of} runs {theirs}, like this node"))
+    } else {
+        Err(format!("{of} runs {theirs}, this node {ours}: install the release that the consortium runs"))
+    }
+}
+
+fn genesis(home: &NodeHome, joining: Option<&Joining>) -> Result<(Genesis, String), String> {
+    if home.genesis().exists() {
+        let text = read_text(home.genesis(), GENESIS_BYTES_MAX as u64).map_err(|error| error.to_string())?;
+        let genesis = Genesis::from_toml(&text).map_err(|error| error.to_string())?;
+        let hash = genesis.hash();
+        if let Some(joining) = joining.filter(|joining| joining.invited != hash) {
+            return Err(format!(
+                "genesis.toml has hash {hash}, the invitation names {}: remove the file or use another home",
+                joining.invited
+            ));
+        }
+        let detail = format!("chain {}, hash {hash}", genesis.chain);
+        return Ok((genesis, detail));
+    }
+    match joining {
+        Some(Joining { genesis: Some(genesis), .. }) => {
+            let detail = format!("chain {}, hash {}; `galen node run` writes it", genesis.chain, genesis.hash());
+            Ok((genesis.clone(), detail))
+        }
+        Some(_) => Err("the inviting node did not give it: see `invitation`".to_owned()),
+        None => Err(format!(
+            "there is no {}: copy the consortium's there, or apply with an invitation (galen member apply)",
+            home.genesis().display()
+        )),
+    }
+}
+
+/// What the home's ledger says, else the peers that it was given, else the genesis.
+fn known(home: &NodeHome, node: &NodeName, genesis: &Genesis, joining: Option<&Joining>) -> Known {
+    let held = held::load(home, &genesis.hash()).unwrap_or_default();
+    if let Some(known) = of_ledger(home, node, &held) {
+        return known;
+    }
+    let lineage = held.lineage_from(Hash::ZERO);
+    let status = joining.and_then(|joining| joining.status.as_ref());
+    if let Some(admitted) = status.and_then(|status| status.admitted.clone()) {
+        let nodes = Bootstrap::new(0, admitted.peers).nodes;
+        return Known { nodes, own: Some(admitted.node), source: "the members", pending: false, lineage };
+    }
+    if let Ok(Some(bootstrap)) = Bootstrap::load(home) {
+        return Known { nodes: bootstrap.nodes, own: None, source: "peers.toml", pending: true, lineage };
+    }
+    let nodes = genesis.nodes();
+    let own = nodes.iter().find(|found| found.name == *node).cloned();
+    let pending = own.is_none() && joining.is_some();
+    Known { nodes, own, source: "the genesis", pending, lineage }
+}
+
+fn of_ledger(home: &NodeHome, node: &NodeName, held: &HeldRecoveries) -> Option<Known> {
+    let ledger = Ledger::open_read_only(&home.ledger()).ok()?;
+    if !ledger.is_initialised().ok()? {
+        return None;
+    }
+    let state = LedgerState(ledger.view().ok()?);
+    let nodes = galen_contracts::query::list_nodes(&state, None, None, 10_000).ok()?;
+    let own = nodes.iter().find(|found| found.name == *node).cloned();
+    let lineage = held.lineage_from(galen_chain::recovery::lineage(&state).ok()?);
+    let pending = own.is_none();
+    Some(Known { nodes, own, source: "its ledger", pending, lineage })
+}
+
+fn keys(home: &NodeHome, config: &NodeConfig) -> Result<KeyPair, String> {
+    own_key::open(home, config).map_err(|error| error.to_string())
+}
+
+fn key(node: &NodeName, keys: &Result<KeyPair, String>, known: Option<&Known>) -> Result<String, String> {
+    let public = keys.as_ref().map_err(Clone::clone)?.public_key();
+    let fingerprint = public.fingerprint();
+    let Some(known) = known else { return Ok(format!("it opens; fingerprint {fingerprint}")) };
+    match &known.own {
+        Some(own) if own.key != public => Err(format!(
+            "{} registers the key with fingerprint {}, the key file holds {fingerprint}: put the right key file into the \
+             home, or have the key replaced (galen node rotate-key)",
+            known.source,
+            own.key.fingerprint()
+        )),
+        Some(own) if own.standing != Standing::Active => Err(format!(
+            "{} says that this node is {}: peers refuse it; its member's administrator can register another",
+            known.source, own.standing
+        )),
+        Some(_) => Ok(format!("it is the one that {} registers; fingerprint {fingerprint}", known.source)),
+        None if known.pending => Ok(format!("it opens; fingerprint {fingerprint}, to be compared by those who vote")),
+        None => Err(format!("{} registers no node {node}: correct `node` in node.toml, or join", known.source)),
     }
 }
 
@@ -113,15 +290,104 @@ fn socket_of(address: &NodeAddress) -> Result<SocketAddr, String> {
     }
 }
 
+fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address)
+        .map_err(|error| format!("{address}: {error}; choose another, or end what holds it (the node itself may run)"))
+}
+
 fn free(address: SocketAddr) -> Result<String, String> {
-    match TcpListener::bind(address) {
-        Ok(_) => Ok(format!("{address} is free")),
-        Err(error) => {
-            Err(format!("{address}: {error}; choose another, or end what holds it (the node itself may run)"))
-        }
+    bind(address).map(|_| format!("{address} is free"))
+}
+
+/// Whether the port is free, and for an applicant whether the inviting node reaches it from outside.
+async fn peers_port(
+    config: &NodeConfig,
+    keys: &Result<KeyPair, String>,
+    joining: Option<&Joining>,
+) -> Result<String, String> {
+    let address = socket_of(&config.network.listen)?;
+    let listener = bind(address)?;
+    let Some(Joining { fetcher, status: Some(status), .. }) = joining else { return Ok(format!("{address} is free")) };
+    drop(listener);
+    let Ok(keys) = keys else { return Ok(format!("{address} is free")) };
+    let listen: Multiaddr = config.network.listen.as_str().parse().map_err(|error| format!("{address}: {error}"))?;
+    // The one that dials goes by the key in the application.
+    let port = DialledPort::open(&listen, &keys.signing.seed()).await?;
+    let question = format!("/v1/join/{}/dial-back", status.proposal);
+    let asked: Result<DialBack, _> = port.serve_until(fetcher.post_json(&question, DIAL_BACK_BYTES_MAX)).await;
+    match asked {
+        Ok(told) if told.reached => Ok(format!("{address} is free, and {} is reached from outside", told.address)),
+        Ok(told) => Err(format!(
+            "{address} is free, but {} is not reached from outside: {}; open the port in the firewall, forward it to this \
+             machine, or correct the address",
+            told.address, told.detail
+        )),
+        Err(error) => Err(format!("{address} is free; whether it is reached from outside is not known: {error}")),
     }
 }
 
-fn disk(home: &NodeHome) -> Result<String, String> {
-    crate::runtime::free_space(home.root())
+async fn peers(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    known: &Known,
+    keys: &KeyPair,
+    items: &mut Vec<CheckItem>,
+    clocks: &mut Vec<(String, i64)>,
+) {
+    let role = known.own.as_ref().map_or(NodeRole::Observer, |own| own.role);
+    let others = known.nodes.iter().filter(|node| node.name != config.node && node.standing == Standing::Active);
+    let looks = others.map(|node| async move {
+        let origin = ProbeOrigin {
+            node_key: keys.signing.seed(),
+            genesis: genesis.hash(),
+            chain: genesis.chain.to_string(),
+            node: config.node.clone(),
+            role,
+            lineage: known.lineage,
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let address: Result<Multiaddr, _> = node.address.as_str().parse();
+        let report = match address {
+            Ok(address) => {
+                let report = probe(&address, Some(*node.key.as_bytes()), origin, PROBE_PATIENCE).await;
+                report.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(format!("{}: {error}", node.address)),
+        };
+        (node, report)
+    });
+    for (node, report) in join_all(looks).await {
+        let outcome = report.and_then(|report| {
+            if let Some(them) = &report.node {
+                clocks.push((node.name.to_string(), them.clock_difference_ms));
+            }
+            let answers = format!("{} answers", node.address);
+            match report.refusal {
+                None => match &report.node {
+                    Some(them) => version(&format!("{answers} and lets this node in; it"), &them.software_version),
+                    None => Ok(answers),
+                },
+                Some(refusal) if refusal.code() == "not-registered" && known.pending => {
+                    Ok(format!("{answers}; it lets this node in once the chain knows it"))
+                }
+                Some(refusal) if refusal.code() == "protocol-version" => Err(format!(
+                    "{answers} with protocol {}, this node speaks {PROTOCOL_VERSION}: install the release that the \
+                     consortium runs",
+                    report.protocol
+                )),
+                Some(refusal) => Err(format!("{answers} and refuses this node: {refusal}")),
+            }
+        });
+        items.push(CheckItem::new(format!("peer {}", node.name), outcome));
+    }
+}
+
+/// The middle of what the others' clocks say: one wrong clock among them does not count.
+fn clock(clocks: &mut [(String, i64)]) -> Result<String, String> {
+    clocks.sort_by_key(|(_, difference)| *difference);
+    let (_, difference) = &clocks[clocks.len() / 2];
+    let behind = if *difference >= 0 { "behind" } else { "ahead of" };
+    let amount = difference.unsigned_abs();
+    let detail = format!("this machine's clock is {amount} ms {behind} the others'");
+    if amount <= CLOCK_DIFFERENCE_MS_MAX { Ok(detail) } else { Err(format!("{detail}: set it, and keep it set (NTP)")) }
 }

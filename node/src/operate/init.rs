@@ -10,7 +10,10 @@ use galen_types::member::NodeAddress;
 use galen_types::{Genesis, NodeName, PublicKey, Signer};
 use serde::Serialize;
 
-use crate::config::{ConfigError, KeySection, NetworkSection, NodeConfig, OrderingSection, read_text};
+use crate::config::{
+    ConfigError, JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
+    read_text,
+};
 use crate::home::NodeHome;
 use crate::http::HttpSettings;
 use crate::telemetry::LogSettings;
@@ -127,10 +130,13 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
     );
     let config = NodeConfig {
         node: options.node.clone(),
-        http: HttpSettings { listen: options.http_listen, tls: None },
+        http: HttpSettings { listen: options.http_listen, public_url: None, tls: None },
         network: NetworkSection { listen: options.listen, listen_files: options.listen_files },
         key: KeySection { password_file: Some(password_file), password_env: None },
         ordering: OrderingSection::default(),
+        ledger: LedgerSection::default(),
+        sync: SyncSection::default(),
+        joining: JoiningSection::default(),
         log: LogSettings::default(),
     };
     std::fs::write(home.config(), config.to_toml()?).map_err(|error| file(&home.config(), error))?;

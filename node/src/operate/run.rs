@@ -4,8 +4,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{ConfigError, NodeConfig};
 use crate::home::NodeHome;
+use crate::operate::join;
 use crate::runtime::fatal::Fatal;
-use crate::runtime::{Node, StartError};
+use crate::runtime::{Node, RunOptions, StartError};
 use crate::telemetry::{self, TelemetryError};
 
 /// Why a node ended. The code is stable.
@@ -45,12 +46,25 @@ impl RunError {
 ///
 /// # Errors
 /// [`RunError`] when it does not start, or a fault stopped it.
-pub async fn run(home: &NodeHome) -> Result<(), RunError> {
-    telemetry::start(&NodeConfig::load(home)?.log)?;
+pub async fn run(home: &NodeHome, options: RunOptions) -> Result<(), RunError> {
+    let config = NodeConfig::load(home)?;
+    telemetry::start(&config.log)?;
     raise_open_files_limit();
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
-    let node = Node::start(home).await?;
+    // May take days: the members vote.
+    tokio::select! {
+        _ = terminate.recv() => {
+            tracing::info!("told to stop before it was admitted");
+            return Ok(());
+        }
+        _ = interrupt.recv() => {
+            tracing::info!("interrupted before it was admitted");
+            return Ok(());
+        }
+        prepared = join::prepare(home, &config.node) => prepared.map_err(StartError::from)?,
+    }
+    let node = Node::start_with(home, options).await?;
     tokio::select! {
         _ = terminate.recv() => tracing::info!("told to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
 
+use galen_chain::overlay::Overlay;
 use galen_chain::signatures::VerifiedCache;
 use galen_chain::{LedgerState, MempoolRefusal, Void};
 use galen_contracts::{BlockContext, StateRead, VoidReason};
@@ -99,12 +100,21 @@ impl Admission {
     fn admit(&self, round: Vec<Applicant>) {
         let Ok(state) = self.ledger.view().map(LedgerState) else { return refuse_all(round) };
         let Ok(parameters) = galen_contracts::query::get_parameters(&state) else { return refuse_all(round) };
+        let Ok(epoch) = galen_contracts::query::get_voter_set(&state).map(|voters| voters.epoch) else {
+            return refuse_all(round);
+        };
         let context = BlockContext {
             genesis: self.genesis,
             height: state.0.height() + 1,
             time: Timestamp::now().max(self.progress.borrow().time.plus_ms(1)),
             rules_version: self.rules_version,
+            epoch,
+            recovery: false,
         };
+        // What is due comes into force with the next block: on a chain that is idle since, nobody else makes that block.
+        let Ok(begun) = galen_contracts::begin_block(&state, &context) else { return refuse_all(round) };
+        let mut state = Overlay::new(&state);
+        state.write(begun.writes);
         let mut candidates = Vec::with_capacity(round.len());
         for Applicant { bytes, reply } in round {
             match sound(bytes, parameters.transaction_bytes_max as usize, &state, &context, reply.is_some()) {

@@ -5,7 +5,7 @@ use galen_contracts::{EventPosition, EventQuery, StateRead};
 use galen_ledger::{EventSpan, Ledger, LedgerError, Location};
 use galen_types::{BlockHeader, Certificate, Receipt, TransactionId};
 
-use crate::http::services::{ChainView, ServiceError, StoredBlock, StoredTransaction, TransactionPlace};
+use crate::http::services::{ChainView, ErrorKind, ServiceError, StoredBlock, StoredTransaction, TransactionPlace};
 
 /// One moment of the ledger.
 pub struct LedgerChainView<'ledger> {
@@ -22,6 +22,14 @@ impl<'ledger> LedgerChainView<'ledger> {
         // Read first: a view made later holds at least as much.
         let certified_height = ledger.certified_height();
         Ok(Self { state: LedgerState(ledger.view()?), certified_height })
+    }
+
+    /// Refuses, with the reason, a height below the tip whose block is not held here.
+    fn require_held(&self, height: u64) -> Result<(), ServiceError> {
+        match self.state.0.absence(height).map_err(unreadable)? {
+            Some(absence) => Err(ServiceError::new(ErrorKind::Gone, absence.code(), absence.to_string())),
+            None => Ok(()),
+        }
     }
 }
 
@@ -58,7 +66,9 @@ impl ChainView for LedgerChainView<'_> {
     }
 
     fn block(&self, height: u64) -> Result<Option<StoredBlock>, ServiceError> {
-        let Some(block) = self.state.0.block(height).map_err(unreadable)? else { return Ok(None) };
+        let Some(block) = self.state.0.block(height).map_err(unreadable)? else {
+            return self.require_held(height).map(|()| None);
+        };
         let receipts = self.state.0.receipts(height).map_err(unreadable)?;
         Ok(Some(StoredBlock { header: block.header, transactions: block.transactions, receipts }))
     }
@@ -68,7 +78,13 @@ impl ChainView for LedgerChainView<'_> {
     }
 
     fn transaction(&self, id: &TransactionId) -> Result<Option<StoredTransaction>, ServiceError> {
-        let Some((location, receipt)) = self.state.0.receipt(id).map_err(unreadable)? else { return Ok(None) };
+        let Some((location, receipt)) = self.state.0.receipt(id).map_err(unreadable)? else {
+            // Where it stood is known also of what was pruned.
+            return match self.state.0.location(id).map_err(unreadable)? {
+                Some(location) => self.require_held(location.height).map(|()| None),
+                None => Ok(None),
+            };
+        };
         let bytes = self.state.0.transaction_at(&location).map_err(unreadable)?;
         let bytes = bytes.ok_or_else(|| ServiceError::internal(&"a recorded transaction's bytes are missing"))?;
         Ok(Some(StoredTransaction { place: location.into(), bytes, receipt }))

@@ -8,18 +8,21 @@ use std::time::Instant;
 use galen_chain::executor::{Certification, Executed, FollowError};
 use galen_chain::sync::SyncAnswer;
 use galen_chain::{Executor, ExecutorError, OrderedBatch};
-use galen_p2p::{NetworkHandle, Topic};
+use galen_p2p::{GossipValidation, NetworkHandle, Topic};
 use galen_types::api::Finality;
 use galen_types::api::{BlockSummary, StreamEvent, TransactionStatus};
 use galen_types::job::JobState;
-use galen_types::{Call, Certificate, Encoding, Hash, HeaderSignature, JobId, Receipt};
+use galen_types::{Call, Certificate, Encoding, Hash, HeaderSignature, JobId, NodeName, Receipt};
 use tokio::sync::{broadcast, oneshot, watch};
 
 use super::fatal::Shutdown;
+use super::gate::Gate;
+use super::knowledge::SeenSignatures;
 use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::ordering::OrderingInput;
 use super::receipts::Receipts;
+use super::registered::{self, Registered};
 
 /// What the execution thread is told, beside ordered batches.
 pub(super) enum ExecutionInput {
@@ -27,8 +30,8 @@ pub(super) enum ExecutionInput {
     Wake,
     /// A peer's header signature.
     Signature(HeaderSignature),
-    /// A peer's certificate, and who sent it.
-    Certificate(Certificate),
+    /// A peer's certificate; where it came by gossip, with the judgement that decides whether it is passed on.
+    Certificate(Certificate, Option<GossipValidation>),
     /// A peer's answer with certified blocks; the reply is the height after it.
     Answer(SyncAnswer, oneshot::Sender<Result<u64, String>>),
     /// Stop.
@@ -72,12 +75,27 @@ pub struct Progress {
     pub certified_height: u64,
     /// Highest height that is known to be certified or signed elsewhere.
     pub known_height: u64,
+    /// The height that somebody claimed last to be certified, in a way that cannot be judged here: a reason to ask once,
+    /// and nothing else.
+    pub claimed_height: u64,
 }
 
 /// Everything the execution thread works with.
 pub(super) struct Execution {
+    /// This node.
+    pub(super) node: NodeName,
     /// The state machine.
     pub(super) executor: Executor,
+    /// Whether it may sign headers.
+    pub(super) gate: Gate,
+    /// Voters' signatures seen.
+    pub(super) seen: Arc<SeenSignatures>,
+    /// What the chain says about nodes.
+    pub(super) registered: watch::Sender<Arc<Registered>>,
+    /// The recovery that peers must agree on.
+    pub(super) lineage: Hash,
+    /// Runs what the network is told.
+    pub(super) runtime: tokio::runtime::Handle,
     /// Ordered batches; none on nodes that do not order.
     pub(super) ordered: Receiver<OrderedBatch>,
     /// To the ordering thread; none on nodes that do not order.
@@ -106,14 +124,21 @@ impl Execution {
 
     fn turn(&mut self, inputs: &Receiver<ExecutionInput>) -> Result<(), ExecutorError> {
         self.sign()?;
+        self.regroup();
         while !self.shutdown.is_stopping() {
             let Ok(input) = inputs.recv() else { return Ok(()) };
             self.execute_ordered()?;
             match input {
                 ExecutionInput::Wake => {}
                 ExecutionInput::Signature(signature) => self.take_signature(signature)?,
-                ExecutionInput::Certificate(certificate) => {
+                ExecutionInput::Certificate(certificate, validation) => {
                     let taken = self.executor.add_certificate(certificate)?;
+                    // What cannot be verified here is not passed on.
+                    if let Some(validation) = validation
+                        && matches!(taken, Certification::Certified(_) | Certification::Behind(_))
+                    {
+                        validation.accept();
+                    }
                     self.certification(taken)?;
                 }
                 ExecutionInput::Answer(answer, reply) => {
@@ -161,6 +186,13 @@ impl Execution {
         self.metrics.transactions_void.inc_by(executed.void.len() as u64);
         if let Some(block) = executed.block {
             let block = Arc::new(block);
+            // Before clients hear of it: who is out is cut off by then, or right after.
+            let header = &block.block.header;
+            // A recovery's block begins with its own voters.
+            let recovers = header.voter_set != self.registered.borrow().voters.hash();
+            if recovers || registered::is_touched(header, &block.receipts) {
+                self.register()?;
+            }
             self.receipts.block(&block);
             settled.extend(block.receipts.iter().map(|receipt| receipt.transaction));
             self.metrics.transactions.inc_by(block.receipts.len() as u64);
@@ -175,6 +207,29 @@ impl Execution {
             let _ = ordering.send(applied);
         }
         Ok(())
+    }
+
+    /// Tells everyone what the chain says about nodes now.
+    fn register(&mut self) -> Result<(), ExecutorError> {
+        let now = Registered::of(self.executor.ledger(), &self.node)?;
+        self.metrics.registered(&now);
+        self.registered.send_replace(Arc::new(now));
+        let lineage = self.executor.lineage()?;
+        if lineage != self.lineage && lineage != Hash::ZERO {
+            self.lineage = lineage;
+            let network = self.network.clone();
+            self.runtime.spawn(async move { network.set_lineage(lineage).await });
+        }
+        Ok(())
+    }
+
+    /// Tells the ordering thread what its members are to be, as of certified blocks.
+    fn regroup(&mut self) {
+        if let Some(group) = self.executor.take_group()
+            && let Some(ordering) = &self.ordering
+        {
+            let _ = ordering.send(OrderingInput::Group(group));
+        }
     }
 
     fn stream(&self, block: &galen_chain::executor::ExecutedBlock) {
@@ -210,7 +265,8 @@ impl Execution {
 
     /// Signs what was computed, stores that durably, then publishes.
     fn sign(&mut self) -> Result<(), ExecutorError> {
-        for signature in self.executor.sign()? {
+        let signatures = if self.gate.is_open() { self.executor.sign()? } else { Vec::new() };
+        for signature in signatures {
             // Lost gossip is pulled by height.
             let _ = self.network.publish(Topic::Signatures, signature.encode().into());
             if let Ok(taken) = self.executor.add_signature(signature)? {
@@ -225,6 +281,8 @@ impl Execution {
 
     fn take_signature(&mut self, signature: HeaderSignature) -> Result<(), ExecutorError> {
         let voter = signature.voter.clone();
+        let executor = &mut self.executor;
+        self.seen.seen(&signature, || executor.signed_as(&signature).unwrap_or(None));
         match self.executor.add_signature(signature)? {
             Ok(taken) => self.certification(taken),
             Err(refused) => {
@@ -251,12 +309,21 @@ impl Execution {
                 self.progress.send_modify(|progress| progress.known_height = progress.known_height.max(height));
                 Ok(())
             }
+            Certification::Claimed(height) => {
+                self.progress.send_modify(|progress| progress.claimed_height = height);
+                Ok(())
+            }
         }
     }
 
     /// Something more is certified.
     fn certified(&mut self) -> Result<(), ExecutorError> {
         self.publish_progress()?;
+        self.regroup();
+        if !self.registered.borrow().certifying.is_empty() {
+            // Of those that were taken out, some may have given the last signature that was missing.
+            self.register()?;
+        }
         let height = self.executor.ledger().certified_height();
         if self.events.receiver_count() > 0 {
             let _ = self.events.send(Arc::new(StreamEvent::Certified { height }));
@@ -282,6 +349,7 @@ impl Execution {
                 time: tip.time,
                 certified_height,
                 known_height: progress.known_height.max(tip.height),
+                claimed_height: progress.claimed_height,
             };
         });
         Ok(())

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use galen_ledger::install::Built;
 use tokio_util::sync::CancellationToken;
 
 /// Why a node stopped by itself.
@@ -16,11 +17,46 @@ pub struct Fatal {
     pub message: String,
 }
 
+/// Why a node starts itself anew within its process.
+#[derive(Clone)]
+pub(crate) enum Restart {
+    /// What the chain says about this node asks for other threads than those that run.
+    Part(String),
+    /// It may not order under its number any more: given up before the next start.
+    Stale {
+        /// The number.
+        raft_id: u64,
+        /// How that is known.
+        why: String,
+    },
+    /// Ordering goes on without it: its number is given up before the next start.
+    Retired {
+        /// The number.
+        raft_id: u64,
+        /// How that is known.
+        why: String,
+    },
+    /// A ledger was built from a snapshot: put in place before the next start.
+    Snapshot(Arc<Mutex<Option<Built>>>),
+}
+
+impl fmt::Display for Restart {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Part(why) => formatter.write_str(why),
+            Self::Stale { raft_id, why } => write!(formatter, "it may not order under its number {raft_id}: {why}"),
+            Self::Retired { raft_id, why } => write!(formatter, "it gives up its number {raft_id}: {why}"),
+            Self::Snapshot(_) => formatter.write_str("a snapshot of the ledger is here whole"),
+        }
+    }
+}
+
 /// Where threads report, and where they see that it is time to stop.
 #[derive(Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
     cause: Arc<Mutex<Option<Fatal>>>,
+    restart: Arc<Mutex<Option<Restart>>>,
 }
 
 impl Shutdown {
@@ -37,6 +73,18 @@ impl Shutdown {
     /// Stops the node because it was asked to.
     pub fn stop(&self) {
         self.token.cancel();
+    }
+
+    /// Stops the node to start it anew.
+    pub(crate) fn restart(&self, why: Restart) {
+        tracing::info!(%why, "the node starts anew within its process");
+        self.restart.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.token.cancel();
+    }
+
+    /// Why it is to start anew, if it is.
+    pub(crate) fn restart_wanted(&self) -> Option<Restart> {
+        self.restart.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether the node stops.

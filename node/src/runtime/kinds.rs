@@ -3,6 +3,12 @@
 
 /// Blocks or header signatures: [`galen_chain::sync::SyncRequest`].
 pub const SYNC: u16 = 1;
+/// What the peer knows of the asker, before the asker orders: `runtime::knowledge`. Also a node that leaves may ask it.
+pub const KNOWLEDGE: u16 = galen_p2p::limits::REQUEST_KIND_ORDERING;
+/// Snapshots of the ledger: [`galen_chain::snapshot::SnapshotRequest`].
+pub const SNAPSHOT: u16 = 3;
+/// What came before a snapshot: [`galen_chain::history::HistoryRequest`].
+pub const HISTORY: u16 = 4;
 /// The filter of a job, for the aggregator and the sites: a job id; answered by the submitter's node.
 pub const JOB_OPENING: u16 = 1_001;
 /// A site's summary for a job.
@@ -13,3 +19,5 @@ pub const JOB_RESULT: u16 = 1_003;
 pub const DOWNLOAD_KEY: u16 = 1_004;
 /// The card of a dataset; answered by the owner's node.
 pub const CARD: u16 = 1_005;
+/// The contacts of an application; answered by the node that took it.
+pub const CONTACTS: u16 = 1_006;

@@ -1,5 +1,9 @@
 //! What the runtime counts, for Prometheus. The HTTP face counts its own.
 
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use galen_chain::orderer::MembershipProgress;
 use galen_p2p::NetworkHandle;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
@@ -7,6 +11,9 @@ use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+
+use super::registered::Registered;
+use crate::http::services::Participation;
 
 /// Counters, gauges and histograms of the runtime.
 pub(super) struct RuntimeMetrics {
@@ -38,6 +45,30 @@ pub(super) struct RuntimeMetrics {
     pub(super) signatures_refused: Counter,
     /// Connected peers.
     pub(super) peers: Gauge,
+    /// Epoch of the voter set.
+    pub(super) epoch: Gauge,
+    /// Voters.
+    pub(super) voters: Gauge,
+    /// This node's number in ordering.
+    pub(super) raft_id: Gauge,
+    /// 1 where this node's disk may not order.
+    pub(super) stale: Gauge,
+    /// 1 while two sets of voters hold at once.
+    pub(super) membership_joint: Gauge,
+    /// Seconds for which ordering's members have differed from the chain's.
+    pub(super) membership_pending: Gauge<f64, AtomicU64>,
+    /// Snapshots taken.
+    pub(super) snapshots_taken: Counter,
+    /// Parts of snapshots given to peers.
+    pub(super) snapshot_parts_served: Counter,
+    /// Snapshots installed.
+    pub(super) snapshots_installed: Counter,
+    /// How long taking a snapshot held the next block up.
+    pub(super) snapshot_pause_seconds: Histogram,
+    /// Lowest height held whole.
+    pub(super) history_from: Gauge,
+    /// Blocks whose bodies were deleted.
+    pub(super) blocks_pruned: Counter,
 }
 
 impl RuntimeMetrics {
@@ -59,8 +90,34 @@ impl RuntimeMetrics {
             blocks_pulled: Counter::default(),
             signatures_refused: Counter::default(),
             peers: Gauge::default(),
+            epoch: Gauge::default(),
+            voters: Gauge::default(),
+            raft_id: Gauge::default(),
+            stale: Gauge::default(),
+            membership_joint: Gauge::default(),
+            membership_pending: Gauge::default(),
+            snapshots_taken: Counter::default(),
+            snapshot_parts_served: Counter::default(),
+            snapshots_installed: Counter::default(),
+            snapshot_pause_seconds: seconds(),
+            history_from: Gauge::default(),
+            blocks_pruned: Counter::default(),
         };
         let gauges = [
+            ("epoch", "Epoch of the voter set: counts its changes", &metrics.epoch),
+            ("voters", "Nodes in the voter set", &metrics.voters),
+            ("raft_id", "This node's number in ordering, 0 for none", &metrics.raft_id),
+            (
+                "stale",
+                "1 where this node's disk is new, old or lost its ordering log, so that it may not order under its number",
+                &metrics.stale,
+            ),
+            ("membership_joint", "1 while two sets of voters hold at once in ordering", &metrics.membership_joint),
+            (
+                "ledger_history_from_blocks",
+                "Lowest height whose block is held whole here, 1 for the whole history",
+                &metrics.history_from,
+            ),
             ("chain_height_blocks", "Height of the last block applied here", &metrics.height),
             ("chain_certified_height_blocks", "Height up to which all is certified", &metrics.certified_height),
             (
@@ -75,7 +132,27 @@ impl RuntimeMetrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        registry.register_with_unit(
+            "membership_change_pending",
+            "For how long ordering's members have differed from the voters on the chain; 0 when they do not",
+            Unit::Seconds,
+            metrics.membership_pending.clone(),
+        );
+        registry.register_with_unit(
+            "snapshot_pause",
+            "For how long taking a snapshot held the next block up",
+            Unit::Seconds,
+            metrics.snapshot_pause_seconds.clone(),
+        );
         let counters = [
+            ("snapshots_taken", "Snapshots of the ledger taken for peers or by order", &metrics.snapshots_taken),
+            ("snapshot_parts_served", "Parts of snapshots given to peers", &metrics.snapshot_parts_served),
+            (
+                "snapshots_installed",
+                "Snapshots from peers that this process put in place",
+                &metrics.snapshots_installed,
+            ),
+            ("ledger_blocks_pruned", "Blocks whose transactions and receipts were deleted", &metrics.blocks_pruned),
             ("chain_transactions", "Transactions recorded in blocks, refused ones included", &metrics.transactions),
             (
                 "chain_transactions_void",
@@ -115,6 +192,31 @@ impl RuntimeMetrics {
             metrics.log_sync_seconds.clone(),
         );
         metrics
+    }
+
+    /// What the chain says about nodes.
+    pub(super) fn registered(&self, registered: &Registered) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.epoch.set(number(registered.voters.epoch));
+        self.voters.set(number(registered.voters.voters.len() as u64));
+        self.raft_id.set(number(registered.own_active().map_or(0, |own| own.raft_id)));
+    }
+
+    /// How ordering follows the chain's voter set.
+    pub(super) fn membership_change(&self, change: &MembershipProgress, tick: Duration) {
+        self.membership_joint.set(i64::from(change.joint));
+        let ticks = u32::try_from(change.since_ticks).unwrap_or(u32::MAX);
+        self.membership_pending.set(if change.pending { tick.saturating_mul(ticks).as_secs_f64() } else { 0.0 });
+    }
+
+    /// How this node takes part.
+    pub(super) fn participation(&self, participation: Participation) {
+        self.stale.set(i64::from(participation == Participation::Stale));
+    }
+
+    /// The lowest height held whole.
+    pub(super) fn history_from(&self, height: u64) {
+        self.history_from.set(i64::try_from(height).unwrap_or(i64::MAX));
     }
 }
 

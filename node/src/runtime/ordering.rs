@@ -1,7 +1,7 @@
 //! The ordering thread: owns the orderer, feeds it ticks, frames and transactions, and hands its effects to the log
 //! writer, the network and the execution thread. It never waits for any of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use galen_chain::orderer::{CutPoint, parse_snapshot_context};
 use galen_chain::signatures::VerifiedTransaction;
-use galen_chain::{BatchLimits, MempoolRefusal, OrderedBatch, Orderer, OrdererEffects};
-use galen_consensus::{MessageError, Persist, PersistToken, RaftId, Role, Stopped};
+use galen_chain::{BatchLimits, Group, MembershipProgress, MempoolRefusal, OrderedBatch, Orderer, OrdererEffects};
+use galen_consensus::{LogEnd, MessageError, Persist, PersistToken, RaftId, Role, Stopped};
 use galen_p2p::NetworkHandle;
 use galen_types::{Encoding, Hash, NodeName, Timestamp, TransactionId};
 use tokio::sync::{oneshot, watch};
 
 use super::fatal::Shutdown;
+use super::gate::Gate;
 use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::receipts::Receipts;
@@ -60,6 +61,60 @@ pub(super) enum OrderingInput {
     SnapshotReached(u64),
     /// The block of a snapshot offer is not on the chain.
     SnapshotRefused,
+    /// What ordering's members are to be, as of certified blocks.
+    Group(Group),
+    /// Vote for nobody whose log ends before this.
+    VoteFloor(LogEnd),
+    /// Hand leadership over; to the most caught-up voter where none is named. Answered by whom it was offered to.
+    Transfer {
+        /// To whom.
+        to: Option<NodeName>,
+        /// Whom to tell.
+        reply: oneshot::Sender<Result<NodeName, TransferRefusal>>,
+    },
+}
+
+/// Why leadership is not handed over.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TransferRefusal {
+    /// Another leads, or nobody.
+    #[error("this node does not lead")]
+    NotLeader {
+        /// Who leads, as far as known.
+        leader: Option<NodeName>,
+    },
+    /// There is nobody to take over.
+    #[error("there is no other voter that has been heard lately")]
+    Nobody,
+    /// The named node cannot.
+    #[error("{0} is no voter in ordering")]
+    NotVoter(NodeName),
+    /// Not now.
+    #[error("{0}")]
+    NotNow(String),
+}
+
+/// The ordering thread's account of itself, of each tick.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct OrderingReport {
+    /// Whether this node leads.
+    pub(super) is_leader: bool,
+    /// Whether any leader is known.
+    pub(super) knows_leader: bool,
+    /// Of a leader: up to where each other number acknowledged the log.
+    pub(super) matched: BTreeMap<u64, u64>,
+    /// Whether ordering's own configuration names this node.
+    pub(super) is_member: bool,
+    /// Whether this node may give its number up, once the chain has taken it: ordering goes on without it.
+    pub(super) may_retire: bool,
+    /// Whether this node holds what ordering has committed.
+    pub(super) is_caught_up: bool,
+    /// How far ordering is in following the chain's voter set.
+    pub(super) change: MembershipProgress,
+    /// Where this node's log ends; none of a node that does not order.
+    pub(super) log_end: Option<LogEnd>,
+    /// Whether its vote is held back until its log goes as far as others' did.
+    pub(super) is_below_vote_floor: bool,
 }
 
 /// Who leads, as the rest of the node sees it.
@@ -101,6 +156,12 @@ pub(super) struct Ordering {
     pub(super) execution: super::execution::ExecutionHandle,
     /// Who leads.
     pub(super) leadership: watch::Sender<Leadership>,
+    /// This thread's account of itself.
+    pub(super) report: watch::Sender<OrderingReport>,
+    /// The numbers in ordering's configuration.
+    pub(super) named: watch::Sender<BTreeSet<RaftId>>,
+    /// Whether it may speak.
+    pub(super) gate: Gate,
     /// The snapshot offer that waits for its block.
     pub(super) snapshot_goal: watch::Sender<Option<SnapshotGoal>>,
     /// Waiting clients, to be told when a transaction expires.
@@ -125,6 +186,8 @@ impl Ordering {
 
     fn turn(&mut self, inputs: &Receiver<OrderingInput>) -> Result<(), Stopped> {
         let mut next_tick = Instant::now() + self.tick;
+        // Peers ask where the log ends before this node may speak.
+        self.observe();
         while !self.shutdown.is_stopping() {
             let received = inputs.recv_timeout(next_tick.saturating_duration_since(Instant::now()));
             // First: frames are judged by the clock, and a batch's time is that of its proposal.
@@ -138,6 +201,11 @@ impl Ordering {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            if !self.gate.is_open() {
+                // Neither a tick nor a word until the peers have said what they know of this node.
+                next_tick = Instant::now() + self.tick;
+                continue;
             }
             let now = Instant::now();
             if now >= next_tick {
@@ -155,6 +223,9 @@ impl Ordering {
 
     fn take(&mut self, input: OrderingInput) -> Result<(), Stopped> {
         match input {
+            OrderingInput::Frame { .. } if !self.gate.is_open() => {
+                self.metrics.frames_dropped.inc();
+            }
             OrderingInput::Frame { from, bytes } => match self.orderer.message(from, bytes) {
                 Err(MessageError::Stopped(stopped)) => return Err(stopped),
                 Err(MessageError::Refused(refused)) => {
@@ -185,6 +256,16 @@ impl Ordering {
             }
             OrderingInput::SnapshotReached(index) => self.orderer.accept_snapshot(index)?,
             OrderingInput::SnapshotRefused => self.orderer.reject_snapshot(),
+            OrderingInput::Group(group) => {
+                let members = self.orderer.status().membership.members();
+                self.nodes.retain(|id, _| members.contains(id));
+                self.nodes.extend(group.heard().map(|(id, node)| (*id, node.clone())));
+                self.orderer.set_group(group);
+            }
+            OrderingInput::VoteFloor(floor) => self.orderer.set_vote_floor(floor),
+            OrderingInput::Transfer { to, reply } => {
+                let _ = reply.send(self.transfer(to.as_ref()));
+            }
         }
         Ok(())
     }
@@ -238,10 +319,56 @@ impl Ordering {
         Ok(())
     }
 
+    fn transfer(&mut self, to: Option<&NodeName>) -> Result<NodeName, TransferRefusal> {
+        if self.orderer.role().role != Role::Leader {
+            return Err(TransferRefusal::NotLeader { leader: self.orderer.leader().cloned() });
+        }
+        let status = self.orderer.status();
+        let to = match to {
+            Some(node) => {
+                let found = status.membership.voters.iter().find(|id| self.nodes.get(id) == Some(node));
+                *found.ok_or_else(|| TransferRefusal::NotVoter(node.clone()))?
+            }
+            None => {
+                let voters =
+                    status.peers.iter().filter(|(id, peer)| status.membership.voters.contains(id) && peer.heard_lately);
+                *voters.max_by_key(|(_, peer)| peer.matched).ok_or(TransferRefusal::Nobody)?.0
+            }
+        };
+        let name = self.nodes.get(&to).cloned().ok_or(TransferRefusal::Nobody)?;
+        self.orderer.transfer_leader(to).map_err(|error| TransferRefusal::NotNow(error.to_string()))?;
+        tracing::info!(to = %name, "leadership is handed over");
+        Ok(name)
+    }
+
     fn observe(&self) {
         let status = self.orderer.status();
+        let is_leader = self.orderer.role().role == Role::Leader;
         self.metrics.mempool_transactions.set(i64::try_from(self.orderer.mempool_len()).unwrap_or(i64::MAX));
         self.metrics.ordering_term.set(i64::try_from(status.term).unwrap_or(i64::MAX));
-        self.metrics.is_leader.set(i64::from(self.orderer.role().role == Role::Leader));
+        self.metrics.is_leader.set(i64::from(is_leader));
+        let report = OrderingReport {
+            is_leader,
+            knows_leader: status.leader.is_some(),
+            matched: status.peers.iter().map(|(id, peer)| (id.0, peer.matched)).collect(),
+            is_member: status.membership.contains(status.id),
+            may_retire: self.orderer.may_retire() || !status.membership.contains(status.id),
+            is_caught_up: self.orderer.caught_up(),
+            change: self.orderer.membership_progress(),
+            log_end: Some(self.orderer.log_end()),
+            is_below_vote_floor: self.orderer.is_below_vote_floor(),
+        };
+        self.metrics.membership_change(&report.change, self.tick);
+        let named = status.membership.members();
+        self.named.send_if_modified(|known| {
+            let changed = *known != named;
+            *known = named;
+            changed
+        });
+        self.report.send_if_modified(|known| {
+            let changed = *known != report;
+            *known = report;
+            changed
+        });
     }
 }

@@ -31,15 +31,26 @@ pub(super) enum Settled {
 /// All that wait.
 #[derive(Default)]
 pub(super) struct Receipts {
-    waiting: Mutex<HashMap<TransactionId, Vec<oneshot::Sender<Settled>>>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    clients: HashMap<TransactionId, Vec<oneshot::Sender<Settled>>>,
+    /// The node stops: nobody will be told any more.
+    closed: bool,
 }
 
 impl Receipts {
-    /// Begins to wait; look at the ledger after this, or a block in between is missed.
+    /// Begins to wait; look at the ledger after this, or a block in between is missed. The channel ends without a word when
+    /// the node stops.
     pub(super) fn wait(&self, id: TransactionId) -> oneshot::Receiver<Settled> {
         let (sender, receiver) = oneshot::channel();
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = waiting.entry(id).or_default();
+        if waiting.closed {
+            return receiver;
+        }
+        let list = waiting.clients.entry(id).or_default();
         // Those that gave up leave their place to the next.
         list.retain(|sender| !sender.is_closed());
         list.push(sender);
@@ -52,7 +63,7 @@ impl Receipts {
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             for (index, receipt) in (0u32..).zip(block.receipts.iter()) {
-                if let Some(list) = waiting.remove(&receipt.transaction) {
+                if let Some(list) = waiting.clients.remove(&receipt.transaction) {
                     told.push((index, list));
                 }
             }
@@ -84,26 +95,50 @@ impl Receipts {
     /// Forgets those that gave up.
     pub(super) fn sweep(&self) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|_, list| {
+        waiting.clients.retain(|_, list| {
             list.retain(|sender| !sender.is_closed());
             !list.is_empty()
         });
     }
 
+    /// Lets all go that wait, and whoever comes later.
+    fn close(&self) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.closed = true;
+        waiting.clients.clear();
+    }
+
     fn tell(&self, id: &TransactionId, settled: &Settled) {
-        let list = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let list = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clients.remove(id);
         for sender in list.into_iter().flatten() {
             let _ = sender.send(settled.clone());
         }
     }
 }
 
-/// Forgets clients that gave up, from time to time, until the node stops.
+/// Forgets clients that gave up, from time to time, until the node stops; then lets the others go, so that it does not wait
+/// for them.
 pub(super) async fn sweep(receipts: Arc<Receipts>, shutdown: Shutdown) {
     loop {
         tokio::select! {
-            () = shutdown.stopping() => return,
+            () = shutdown.stopping() => return receipts.close(),
             () = tokio::time::sleep(RECEIPTS_SWEEP) => receipts.sweep(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_is_let_go_when_the_node_stops() {
+        let (receipts, shutdown) = (Arc::new(Receipts::default()), Shutdown::default());
+        let id = TransactionId(galen_types::Hash([7; 32]));
+        let waiting = receipts.wait(id);
+        shutdown.stop();
+        sweep(Arc::clone(&receipts), shutdown).await;
+        assert!(waiting.await.is_err());
+        assert!(receipts.wait(id).await.is_err(), "nor does anybody wait who comes later");
     }
 }

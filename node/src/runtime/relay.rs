@@ -9,8 +9,10 @@ use galen_ledger::Ledger;
 use galen_p2p::NetworkHandle;
 use galen_types::member::NodeRole;
 use galen_types::{DecodedTransaction, Encoding, NodeName, Timestamp, TransactionId};
+use tokio::sync::watch;
 
 use super::fatal::Shutdown;
+use super::registered::Registered;
 
 /// Transactions that wait at most; more are refused.
 const WAITING_MAX: usize = 10_000;
@@ -35,13 +37,18 @@ struct Backlog {
 pub(super) struct Relay {
     network: NetworkHandle,
     ledger: Arc<Ledger>,
+    registered: watch::Receiver<Arc<Registered>>,
     waiting: Mutex<Backlog>,
 }
 
 impl Relay {
     /// A relay over the network.
-    pub(super) fn new(network: NetworkHandle, ledger: Arc<Ledger>) -> Self {
-        Self { network, ledger, waiting: Mutex::default() }
+    pub(super) fn new(
+        network: NetworkHandle,
+        ledger: Arc<Ledger>,
+        registered: watch::Receiver<Arc<Registered>>,
+    ) -> Self {
+        Self { network, ledger, registered, waiting: Mutex::default() }
     }
 
     /// Sends transactions on and remembers them; `false`, and none is taken, when too many wait or no voter is connected.
@@ -108,9 +115,16 @@ impl Relay {
         .collect()
     }
 
+    /// Connected voters. A node that is far behind may know none of today's: then those that say they are voters.
     fn voters(&self) -> Vec<NodeName> {
-        let peers = self.network.peers().into_iter();
-        peers.filter(|peer| peer.role == NodeRole::Voter && peer.connection.is_some()).map(|peer| peer.node).collect()
+        let registered = Arc::clone(&self.registered.borrow());
+        let connected: Vec<_> = self.network.peers().into_iter().filter(|peer| peer.connection.is_some()).collect();
+        let voting: Vec<NodeName> =
+            connected.iter().filter(|peer| registered.votes(&peer.node)).map(|peer| peer.node.clone()).collect();
+        if !voting.is_empty() {
+            return voting;
+        }
+        connected.into_iter().filter(|peer| peer.role == NodeRole::Voter).map(|peer| peer.node).collect()
     }
 
     fn frame(&self, transactions: Vec<Vec<u8>>, turn: usize) {

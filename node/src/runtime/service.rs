@@ -11,9 +11,7 @@ use galen_ledger::Ledger;
 use galen_p2p::NetworkHandle;
 use galen_types::api::{ChainStatus, Finality, PeerStatus, StreamEvent, TransactionStatus};
 use galen_types::member::{EncryptionKey, NodeRole};
-use galen_types::{
-    Encoding, Genesis, Hash, NodeName, SignedTransaction, Timestamp, TransactionBody, TransactionId, VoterSet,
-};
+use galen_types::{Encoding, Genesis, Hash, NodeName, SignedTransaction, Timestamp, TransactionBody, TransactionId};
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::timeout_at;
 
@@ -21,9 +19,12 @@ use super::admission::{AdmissionRefusal, Applicant};
 use super::chain_view::LedgerChainView;
 use super::execution::Progress;
 use super::fatal::Shutdown;
+use super::operations::Operations;
 use super::ordering::Leadership;
 use super::receipts::{Receipts, Settled};
+use super::registered::Registered;
 use crate::http::services::{ChainService, ChainView, ErrorKind, HealthCheck, HealthService, ServiceError};
+use crate::proving::ProofQuestion;
 
 /// Everything that answers about the chain.
 pub struct Chain {
@@ -33,12 +34,12 @@ pub struct Chain {
     pub(crate) genesis_hash: Hash,
     /// This node.
     pub(crate) node: NodeName,
-    /// What it does.
+    /// What it does since its last start.
     pub(crate) role: NodeRole,
     /// File keys are wrapped to it.
     pub(crate) encryption_key: EncryptionKey,
-    /// Voters of the epoch.
-    pub(crate) voters: VoterSet,
+    /// What the chain says about nodes.
+    pub(crate) registered: watch::Receiver<Arc<Registered>>,
     /// The chain's store.
     pub(crate) ledger: Arc<Ledger>,
     /// To the admission thread.
@@ -53,6 +54,8 @@ pub struct Chain {
     pub(crate) events: broadcast::Sender<Arc<StreamEvent>>,
     /// To peers.
     pub(crate) network: NetworkHandle,
+    /// What the operator asks of the node itself.
+    pub(super) operations: Operations,
     /// Stops the node.
     pub(crate) shutdown: Shutdown,
 }
@@ -105,7 +108,11 @@ impl Chain {
     async fn certified(&self, height: u64, deadline: Instant) -> bool {
         let mut progress = self.progress.clone();
         let reached = progress.wait_for(|progress| progress.certified_height >= height);
-        matches!(timeout_at(deadline.into(), reached).await, Ok(Ok(_)))
+        tokio::select! {
+            biased;
+            reached = timeout_at(deadline.into(), reached) => matches!(reached, Ok(Ok(_))),
+            () = self.shutdown.stopping() => false,
+        }
     }
 
     async fn submit_one(
@@ -157,8 +164,8 @@ impl Chain {
                 Some(first) => self.reach(first, wait, deadline).await,
                 None => Err(refused_expired(&id)),
             },
-            Ok(Err(_)) => Err(stopping()),
-            Err(_) => Err(unknown(&id)),
+            // The node stops, or the deadline is over: it was taken, and may be in a block yet.
+            Ok(Err(_)) | Err(_) => Err(unknown(&id)),
         }
     }
 
@@ -209,7 +216,7 @@ fn unknown(id: &TransactionId) -> ServiceError {
     ServiceError::new(
         ErrorKind::TimedOut,
         "outcome-unknown",
-        format!("transaction {id} has not come that far in time; it may still"),
+        format!("transaction {id} has not come that far while this node waited for it; it may still"),
     )
     .with_hint(format!("ask for it later: GET /v1/transactions/{id}, or send the same bytes again"))
 }
@@ -233,7 +240,11 @@ fn refused(refusal: &AdmissionRefusal) -> ServiceError {
             match void {
                 Void::BadSignature
                 | Void::Rule(
-                    VoidReason::UnknownSigner(_) | VoidReason::SuspendedSigner(_) | VoidReason::SuspendedMember(_),
+                    VoidReason::UnknownSigner(_)
+                    | VoidReason::SuspendedSigner(_)
+                    | VoidReason::SuspendedMember(_)
+                    | VoidReason::RemovedNode(_)
+                    | VoidReason::LeftMember(_),
                 ) => ErrorKind::Unauthenticated,
                 Void::Oversize { .. } => ErrorKind::TooLarge,
                 Void::Rule(VoidReason::Expired { .. }) => ErrorKind::Gone,
@@ -265,6 +276,7 @@ impl ChainService for Chain {
 
     fn status(&self) -> ChainStatus {
         let progress = *self.progress.borrow();
+        let voters = self.registered.borrow().voters.clone();
         ChainStatus {
             chain: self.genesis.chain.clone(),
             genesis: self.genesis_hash,
@@ -276,10 +288,10 @@ impl ChainService for Chain {
             header: progress.header,
             time: progress.time,
             certified_height: progress.certified_height,
-            epoch: self.voters.epoch,
-            voters: self.voters.voters.iter().map(|voter| voter.node.clone()).collect(),
-            quorum: self.voters.quorum(),
-            faults_tolerated: self.voters.faults_tolerated(),
+            epoch: voters.epoch,
+            voters: voters.voters.iter().map(|voter| voter.node.clone()).collect(),
+            quorum: voters.quorum(),
+            faults_tolerated: voters.faults_tolerated(),
             leader: self.leadership.borrow().leader.clone(),
             peers: self.network.connected_count(),
             ready: self.ready().iter().all(|check| check.ok),
@@ -306,6 +318,10 @@ impl ChainService for Chain {
     fn view(&self) -> Result<Box<dyn ChainView + '_>, ServiceError> {
         let view = LedgerChainView::new(&self.ledger).map_err(|error| ServiceError::internal(&error))?;
         Ok(Box::new(view))
+    }
+
+    fn prove(&self, question: ProofQuestion, deadline: Instant) -> BoxFuture<'_, Result<Vec<u8>, ServiceError>> {
+        Box::pin(self.proof(question, deadline))
     }
 
     fn submit(
@@ -374,12 +390,12 @@ impl HealthService for Chain {
         let mut checks = vec![
             HealthCheck {
                 name: "caught-up",
-                ok: behind <= super::limits::SYNC_LAG_VOTER,
+                ok: behind <= super::limits::SYNC_LAG_VOTER && self.operations.is_caught_up(),
                 detail: format!("at height {} of {} known", progress.height, progress.known_height),
             },
             HealthCheck { name: "disk", ok: disk.is_ok(), detail: disk.unwrap_or_else(|problem| problem) },
         ];
-        if self.role == NodeRole::Voter {
+        if self.operations.is_ordering() {
             let detail = leader.as_ref().map_or("no leader is known".to_owned(), |leader| format!("{leader} leads"));
             checks.push(HealthCheck { name: "leader-known", ok: leader.is_some(), detail });
         } else {

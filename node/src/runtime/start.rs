@@ -1,44 +1,57 @@
-//! Starting and stopping a node: opens its folders, checks that they belong together, starts threads and tasks.
+//! Starting and stopping what runs of a node between two starts: opens its folders, checks that they belong together,
+//! starts threads and tasks.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::mpsc::{channel, sync_channel};
+use std::sync::mpsc::{SyncSender, channel, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use galen_chain::signatures::VerifiedCache;
-use galen_chain::{BatchLimits, Executor, ExecutorConfig, ExecutorError, Orderer, OrdererConfig};
+use galen_chain::{ExecutorError, Orderer};
 use galen_consensus::vfs::RealVfs;
-use galen_consensus::{CoreConfig, Identity, Log, LogError, LogOptions, Membership, RaftId, Recovered};
-use galen_keys::{KeyError, KeyPair, Keystore, PasswordSource};
-use galen_ledger::{Ledger, LedgerError, LedgerOptions};
-use galen_p2p::{Multiaddr, Network, NetworkConfig, NetworkEvents, NetworkHandle, PeerRegistry, RegisteredPeer};
-use galen_types::genesis::{GENESIS_BYTES_MAX, GenesisError};
-use galen_types::member::{Node as NodeRecord, NodeAddress, NodeRole};
-use galen_types::{Genesis, Hash, NodeName, Signer, Timestamp};
+use galen_consensus::{ConfigError as OrderingConfigError, Log, LogError};
+use galen_keys::KeyError;
+use galen_ledger::{Ledger, LedgerError};
+use galen_p2p::NetworkHandle;
+use galen_types::genesis::GenesisError;
+use galen_types::member::NodeRole;
+use galen_types::{Hash, NodeName};
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
 use super::admission::{Admission, Target};
+use super::archive::{self, Archive};
 use super::execution::{Execution, ExecutionHandle, ExecutionInput, Progress};
-use super::fatal::{Fatal, Shutdown};
+use super::fatal::{Restart, Shutdown};
+use super::gate::Gate;
+use super::knowledge::{Check, Knowledge, SeenSignatures, Verdict};
+use super::leap::{self, Leap};
 use super::limits;
+use super::loaded::Loaded;
 use super::metrics::{NetworkCollector, RuntimeMetrics};
 use super::network::Dispatch;
-use super::ordering::{Leadership, Ordering};
+use super::operations::Operations;
+use super::ordering::{Leadership, Ordering, OrderingInput, OrderingReport};
 use super::own_transactions::NodeSigner;
+use super::part::{Part, PartError, PartNotes, Unchecked};
+use super::past::Past;
 use super::receipts::Receipts;
 use super::relay::Relay;
 use super::service::Chain;
+use super::standing::{Keeper, Standing};
 use super::sync::Sync;
-use super::{log_writer, receipts};
-use crate::config::{ConfigError, NodeConfig, read_text};
+use super::threads::{thread, watched};
+use super::{log_writer, receipts, registered};
+use crate::config::{ConfigError, NodeConfig};
+use crate::files::documents::FolderError;
 use crate::files::{Files, FilesError};
 use crate::home::NodeHome;
-use crate::http::services::{ChainService, ServiceError, Services};
+use crate::http::services::{ChainService, OperatorService, Participation, ServiceError, Services};
 use crate::http::{self, HttpError, HttpMetrics, Server};
 use crate::jobs::{Jobs, JobsError};
+use crate::membership::Membership;
+use crate::operate::held::HeldFileError;
+use crate::operate::join::JoinError;
 
 /// Why a node does not start. The code is stable.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +63,10 @@ pub enum StartError {
     #[error(transparent)]
     Genesis(#[from] GenesisError),
     /// The node is not in the founding document.
-    #[error("node `{node}` is not registered in the genesis with hash {genesis}; check `node` in node.toml")]
+    #[error(
+        "node `{node}` is not registered in the genesis with hash {genesis}; check `node` in node.toml, or join \
+         (galen member apply, galen node add)"
+    )]
     NotRegistered {
         /// This node's name.
         node: NodeName,
@@ -58,7 +74,10 @@ pub enum StartError {
         genesis: Hash,
     },
     /// The key file holds another key than the registered one.
-    #[error("the key file of `{0}` does not hold the key that the genesis registers for it")]
+    #[error(
+        "the key file of `{0}` does not hold the key that the genesis registers for it; if that key was replaced \
+         since, put the peers that know the new one into peers.toml"
+    )]
     WrongKey(NodeName),
     /// Neither or both sources of the key's password.
     #[error("set one of `key.password_file` and `key.password_env` in node.toml")]
@@ -69,9 +88,6 @@ pub enum StartError {
     /// An address that cannot be listened on.
     #[error("`{0}` is not an address to listen on; write it like /ip4/0.0.0.0/tcp/7100")]
     Address(String),
-    /// The registry of nodes.
-    #[error(transparent)]
-    Registry(#[from] galen_p2p::RegistryError),
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -81,12 +97,24 @@ pub enum StartError {
     /// The ordering log.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// The ordering log is gone while the ledger is there: votes that it held would be given twice.
-    #[error(
-        "the ordering log in {0} is empty, but this node has ordered before: starting would forget its votes. \
-         Restore the folder; a node whose log is lost must not come back under its old identity"
-    )]
-    LogLost(std::path::PathBuf),
+    /// Its number in ordering cannot be taken up or given up.
+    #[error(transparent)]
+    Part(#[from] PartError),
+    /// A recovery that its operator gave it.
+    #[error(transparent)]
+    Recovery(#[from] HeldFileError),
+    /// The state cannot be read.
+    #[error("the state cannot be read: {0}; run `galen ledger verify` on the node's folder")]
+    State(#[from] galen_contracts::StateError),
+    /// A snapshot that was received cannot be put in place.
+    #[error(transparent)]
+    Snapshot(#[from] galen_ledger::SnapshotError),
+    /// It cannot join.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// Former threads still hold the ledger.
+    #[error("the node could not close its ledger to start anew; start it again")]
+    NotClosed,
     /// Ordering cannot go on from what log and ledger hold.
     #[error(transparent)]
     Ordering(#[from] galen_consensus::ConfigError),
@@ -99,6 +127,9 @@ pub enum StartError {
     /// Stored files.
     #[error(transparent)]
     Files(#[from] FilesError),
+    /// Applications for membership.
+    #[error(transparent)]
+    Membership(#[from] FolderError),
     /// Compute jobs.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -118,218 +149,86 @@ impl StartError {
             Self::PasswordSource => "node-password-source",
             Self::Key(error) => error.code(),
             Self::Address(_) => "node-address",
-            Self::Registry(error) => error.code(),
             Self::Ledger(error) => error.code(),
             Self::Executor(error) => error.code(),
             Self::Log(error) => error.code(),
-            Self::LogLost(_) => "log-lost",
+            Self::Part(error) => error.code(),
+            Self::Recovery(error) => error.code(),
+            Self::State(_) => "state-unreadable",
+            Self::Snapshot(error) => error.code(),
+            Self::Join(error) => error.code(),
+            Self::NotClosed => "ledger-not-closed",
             Self::Ordering(error) => error.code(),
             Self::Network(error) => error.code(),
             Self::Http(error) => error.code(),
             Self::Files(error) => error.code(),
+            Self::Membership(error) => error.code(),
             Self::Jobs(error) => error.code(),
             Self::System(_) => "node-system",
         }
     }
 }
 
-/// A running node.
-pub struct Node {
-    name: NodeName,
-    http_address: SocketAddr,
-    shutdown: Shutdown,
+/// What runs of a node between two starts.
+pub(super) struct Running {
+    pub(super) http_address: SocketAddr,
+    pub(super) shutdown: Shutdown,
+    pub(super) ledger: Weak<Ledger>,
+    chain: Arc<Chain>,
     network: NetworkHandle,
     execution: ExecutionHandle,
     threads: Vec<std::thread::JoinHandle<()>>,
     tasks: JoinSet<()>,
 }
 
-/// What is read from a home before anything is started.
-struct Loaded {
-    config: NodeConfig,
-    genesis: Arc<Genesis>,
-    genesis_hash: Hash,
-    record: NodeRecord,
-    keys: KeyPair,
-}
-
-impl Loaded {
-    fn read(home: &NodeHome) -> Result<Self, StartError> {
-        let config = NodeConfig::load(home)?;
-        let genesis = Genesis::from_toml(&read_text(home.genesis(), GENESIS_BYTES_MAX as u64)?)?;
-        let genesis_hash = genesis.hash();
-        let not_registered = || StartError::NotRegistered { node: config.node.clone(), genesis: genesis_hash };
-        let record = genesis.nodes().into_iter().find(|node| node.name == config.node).ok_or_else(not_registered)?;
-        let source = match (&config.key.password_file, &config.key.password_env) {
-            (Some(file), None) => PasswordSource::File(file.clone()),
-            (None, Some(variable)) => PasswordSource::Environment(variable.clone()),
-            _ => return Err(StartError::PasswordSource),
-        };
-        let password = source.read("")?;
-        let keys = Keystore::open(home.keys())?.load(&Signer::Node(config.node.clone()), &password)?;
-        if keys.public_key() != record.key {
-            return Err(StartError::WrongKey(config.node));
-        }
-        Ok(Self { config, genesis: Arc::new(genesis), genesis_hash, record, keys })
-    }
-
-    fn registry(&self) -> Result<PeerRegistry, StartError> {
-        let mut peers = Vec::new();
-        for node in self.genesis.nodes() {
-            let addresses = vec![multiaddress(&node.address)?];
-            let public_key = *node.key.as_bytes();
-            peers.push((node.name, RegisteredPeer { public_key, addresses, role: node.role }));
-        }
-        Ok(PeerRegistry::new(peers)?)
-    }
-
-    fn is_voter(&self) -> bool {
-        self.record.role == NodeRole::Voter
-    }
-
-    async fn start_network(&self) -> Result<(NetworkHandle, NetworkEvents), StartError> {
-        let section = &self.config.network;
-        let config = NetworkConfig {
-            node_key: self.keys.signing.seed(),
-            listen: vec![multiaddress(&section.listen)?],
-            bulk_listen: vec![multiaddress(&section.listen_files)?],
-            genesis: self.genesis_hash,
-            chain: self.genesis.chain.to_string(),
-            node: self.config.node.clone(),
-            role: self.record.role,
-            software_version: env!("CARGO_PKG_VERSION").to_owned(),
-            registry: self.registry()?,
-        };
-        Ok(Network::start(config).await?)
-    }
-
-    fn orderer(
-        &self,
-        recovered: Recovered,
-        applied: u64,
-        batch_limits: BatchLimits,
-    ) -> Result<(Orderer, HashMap<RaftId, NodeName>), StartError> {
-        let voters: HashMap<RaftId, NodeName> = self
-            .genesis
-            .nodes()
-            .into_iter()
-            .filter(|node| node.role == NodeRole::Voter)
-            .map(|node| (RaftId(node.raft_id), node.name))
-            .collect();
-        let seed = getrandom::u64().map_err(|error| StartError::System(error.to_string()))?;
-        let membership = Membership::new(voters.keys().copied(), []);
-        let section = &self.config.ordering;
-        let mut core = CoreConfig::new(RaftId(self.record.raft_id), membership, seed);
-        core.election_tick = section.election_ticks;
-        core.heartbeat_tick = section.heartbeat_ticks;
-        let config = OrdererConfig {
-            core,
-            node: self.config.node.clone(),
-            batch_limits,
-            compact_entries: section.compact_entries,
-            compact_bytes: limits::LOG_KEPT_BYTES,
-        };
-        Ok((Orderer::new(config, recovered, applied, voters.clone(), Timestamp::now())?, voters))
-    }
-}
-
-fn multiaddress(address: &NodeAddress) -> Result<Multiaddr, StartError> {
-    address.as_str().parse().map_err(|_| StartError::Address(address.to_string()))
-}
-
-/// Stops the node when the thread or task that holds it panics: without it the others would only seem to work.
-struct Watched {
-    name: &'static str,
-    shutdown: Shutdown,
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.shutdown.fail("internal-error", format_args!("`{}` panicked; the lines above say where", self.name));
-        }
-    }
-}
-
-fn thread(
-    name: &'static str,
-    shutdown: &Shutdown,
-    body: impl FnOnce() + Send + 'static,
-) -> Result<std::thread::JoinHandle<()>, StartError> {
-    let watched = Watched { name, shutdown: shutdown.clone() };
-    let builder = std::thread::Builder::new().name(name.to_owned());
-    let spawned = builder.spawn(move || {
-        let _watched = watched;
-        body();
-    });
-    spawned.map_err(|error| StartError::System(error.to_string()))
-}
-
-async fn watched(name: &'static str, shutdown: Shutdown, task: impl Future<Output = ()>) {
-    let _watched = Watched { name, shutdown };
-    task.await;
-}
-
-impl Node {
+impl Running {
     /// Starts a node from its home, as threads and as tasks of the current runtime.
     ///
     /// # Errors
     /// [`StartError`] saying what to mend; nothing runs then.
-    pub async fn start(home: &NodeHome) -> Result<Self, StartError> {
-        let loaded = Loaded::read(home)?;
+    pub(super) async fn start(home: &NodeHome, config: NodeConfig) -> Result<Self, StartError> {
+        let (loaded, opened) = open(home, config)?;
         let node = loaded.config.node.clone();
         let mut registry = Registry::with_prefix("galen");
         let metrics = Arc::new(RuntimeMetrics::register(&mut registry));
         let http_metrics = HttpMetrics::new(&mut registry);
         let shutdown = Shutdown::default();
-
-        let options =
-            LedgerOptions::new(loaded.genesis_hash, loaded.genesis.chain.clone(), loaded.genesis.state_bucket_bits);
-        let ledger = Arc::new(Ledger::open(&home.ledger(), &options)?);
-        let verified = Arc::new(VerifiedCache::default());
-        let executor = Executor::new(
-            Arc::clone(&ledger),
-            ExecutorConfig {
-                genesis: Arc::clone(&loaded.genesis),
-                node: node.clone(),
-                voter_key: loaded.is_voter().then(|| loaded.keys.signing.clone()),
-                verified: Arc::clone(&verified),
-            },
-        )?;
-        let log = if loaded.is_voter() {
-            let identity = Identity { cluster: loaded.genesis_hash.0, node: RaftId(loaded.record.raft_id) };
-            let (log, recovered) = Log::open(RealVfs, &home.log(), identity, LogOptions::default())?;
-            if recovered.is_fresh() && ledger.applied()?.index > 0 {
-                return Err(StartError::LogLost(home.log()));
-            }
-            if let Some(torn) = &recovered.torn {
-                tracing::warn!(?torn, "the ordering log ended in a record that was never finished; it is cut off");
-            }
-            Some((log, recovered))
-        } else {
-            None
-        };
+        let ledger = Arc::clone(&loaded.ledger);
+        let notes = PartNotes::new(home);
 
         // The port is taken before anything runs: a second process of this node stops here at the latest.
         let server = Server::bind(&loaded.config.http).await?;
         let http_address = server.address();
-        let (network, network_events) = loaded.start_network().await?;
+        let numbers = opened.as_ref().map(|opened| opened.orderer.status().membership.members()).unwrap_or_default();
+        let (network, network_events) = loaded.start_network(&numbers).await?;
 
         registry.register_collector(Box::new(NetworkCollector(network.clone())));
 
-        let tip = executor.tip();
-        let voters = executor.voters().clone();
+        let tip = loaded.executor.tip();
+        leap::tidy(home, tip.height);
+        archive::tidy(home);
         let (progress, progress_receiver) = watch::channel(Progress {
             height: tip.height,
             header: tip.hash,
             time: tip.time,
             certified_height: ledger.certified_height(),
             known_height: tip.height,
+            claimed_height: 0,
         });
+        metrics.registered(&loaded.registered);
+        let (registered, registered_receiver) = watch::channel(Arc::new(loaded.registered.clone()));
         let (leadership, leadership_receiver) = watch::channel(Leadership::default());
+        let (report, report_receiver) = watch::channel(OrderingReport::default());
+        let (named, named_receiver) = watch::channel(numbers);
         let (snapshot_goal, snapshot_goal_receiver) = watch::channel(None);
+        let (caught_up, caught_up_receiver) = watch::channel(false);
+        let (waiting, waiting_receiver) = watch::channel(String::new());
+        let (standing, standing_receiver) =
+            watch::channel(Standing { participation: Participation::Following, detail: String::new() });
         let (stream, _) = broadcast::channel(limits::STREAM_EVENTS_MAX);
         let receipts = Arc::new(Receipts::default());
+        let seen = Arc::new(SeenSignatures::default());
+        let gate = Gate::default();
         let (applicants, applicants_receiver) = sync_channel(limits::ADMISSION_MAX);
         let (execution, execution_receiver) = ExecutionHandle::new();
         let (ordered, ordered_receiver) = channel();
@@ -337,20 +236,43 @@ impl Node {
         let mut threads = Vec::new();
         let mut tasks = JoinSet::new();
         let mut ordering_inputs = None;
-        let mut voter_ids = HashMap::new();
-        let target = if let Some((log, recovered)) = log {
-            let (orderer, nodes) = loaded.orderer(recovered, ledger.applied()?.index, executor.parameters().into())?;
-            voter_ids = nodes.iter().map(|(id, node)| (node.clone(), *id)).collect();
+        let target = if let Some(Opened { raft_id, log, last_index, orderer }) = opened {
+            let unchecked =
+                notes.begin_check(Unchecked { raft_id, height: tip.height, last_index }).map_err(PartError::from)?;
+            let check = Check {
+                network: network.clone(),
+                registered: registered_receiver.clone(),
+                genesis: loaded.genesis_hash,
+                node: node.clone(),
+                keys: loaded.voting_keys.clone(),
+                unchecked,
+                trusts_disk: loaded.config.ordering.trusts_disk,
+                waiting,
+                shutdown: shutdown.clone(),
+            };
             let (inputs, inputs_receiver) = sync_channel(limits::ORDERING_INPUTS_MAX);
+            let opening = Opening {
+                check,
+                gate: gate.clone(),
+                home: home.clone(),
+                ordering: inputs.clone(),
+                report: report_receiver.clone(),
+                execution: execution.clone(),
+                shutdown: shutdown.clone(),
+            };
+            tasks.spawn(watched("check", shutdown.clone(), opening.run()));
             let (writes, writes_receiver) = channel();
             let ordering = Ordering {
                 orderer,
-                nodes,
+                nodes: loaded.numbers(),
                 network: network.clone(),
                 writes,
                 ordered,
                 execution: execution.clone(),
                 leadership,
+                report,
+                named,
+                gate: gate.clone(),
                 snapshot_goal,
                 receipts: Arc::clone(&receipts),
                 shutdown: shutdown.clone(),
@@ -365,18 +287,17 @@ impl Node {
             ordering_inputs = Some(inputs.clone());
             Target::Ordering(inputs)
         } else {
-            for node in loaded.genesis.nodes().into_iter().filter(|node| node.role == NodeRole::Voter) {
-                voter_ids.insert(node.name, RaftId(node.raft_id));
-            }
-            let relay = Arc::new(Relay::new(network.clone(), Arc::clone(&ledger)));
+            // It orders nothing, and signs only what it holds already.
+            gate.open();
+            let relay = Arc::new(Relay::new(network.clone(), Arc::clone(&ledger), registered_receiver.clone()));
             tasks.spawn(watched("relay", shutdown.clone(), Arc::clone(&relay).run(shutdown.clone())));
             // Kept, so that those who watch do not take the end of a channel for news.
-            tasks.spawn(hold(shutdown.clone(), leadership, snapshot_goal));
+            tasks.spawn(hold(shutdown.clone(), (leadership, report, named, snapshot_goal, waiting)));
             Target::Relay(relay)
         };
         let admission = Admission {
             ledger: Arc::clone(&ledger),
-            verified,
+            verified: Arc::clone(&loaded.verified),
             genesis: loaded.genesis_hash,
             rules_version: loaded.genesis.rules_version,
             progress: progress_receiver.clone(),
@@ -384,108 +305,290 @@ impl Node {
             shutdown: shutdown.clone(),
         };
         threads.push(thread("admission", &shutdown, move || admission.run(&applicants_receiver))?);
-        let executing = Execution {
-            executor,
-            ordered: ordered_receiver,
-            ordering: ordering_inputs.clone(),
-            network: network.clone(),
-            receipts: Arc::clone(&receipts),
-            progress,
-            events: stream.clone(),
-            shutdown: shutdown.clone(),
-            metrics: Arc::clone(&metrics),
-        };
-        threads.push(thread("execution", &shutdown, move || executing.run(&execution_receiver))?);
 
+        let archive = Arc::new(Archive::open(
+            Arc::clone(&ledger),
+            home.snapshots(),
+            loaded.config.sync.snapshot_age_blocks,
+            Arc::clone(&metrics),
+            shutdown.clone(),
+        ));
+        let operations = Operations {
+            archive: Arc::clone(&archive),
+            home: home.clone(),
+            ordering: ordering_inputs.clone(),
+            report: report_receiver.clone(),
+            standing: standing_receiver,
+            caught_up: caught_up_receiver.clone(),
+            part: loaded.part.clone(),
+            tick: Duration::from_millis(loaded.config.ordering.tick_ms),
+            dials: loaded.dials()?,
+            backing_up: tokio::sync::Mutex::new(()),
+        };
         let chain = Arc::new(Chain {
             genesis: Arc::clone(&loaded.genesis),
             genesis_hash: loaded.genesis_hash,
             node: node.clone(),
-            role: loaded.record.role,
+            role: loaded.role,
             encryption_key: loaded.keys.encryption_key(),
-            voters,
+            registered: registered_receiver.clone(),
             ledger: Arc::clone(&ledger),
             applicants: applicants.clone(),
             receipts: Arc::clone(&receipts),
             progress: progress_receiver.clone(),
             leadership: leadership_receiver,
-            events: stream,
+            events: stream.clone(),
             network: network.clone(),
+            operations,
             shutdown: shutdown.clone(),
         });
         let signer = NodeSigner::new(node.clone(), loaded.keys.signing.clone(), Arc::clone(&chain));
         let files = Files::open(home, loaded.keys.clone(), Arc::clone(&chain), network.clone(), signer.clone()).await?;
-        let jobs = Jobs::open(home, Arc::clone(&chain), network.clone(), signer, Arc::clone(&files))?;
+        let jobs = Jobs::open(home, Arc::clone(&chain), network.clone(), signer.clone(), Arc::clone(&files))?;
+        let is_open = loaded.config.joining.open_applications;
+        let membership = Membership::open(home, Arc::clone(&chain), network.clone(), signer.clone(), is_open)?;
+        tasks.spawn(watched("membership", shutdown.clone(), Arc::clone(&membership).tidy()));
+        let knowledge =
+            Knowledge { ledger: Arc::clone(&ledger), seen: Arc::clone(&seen), ordering: report_receiver.clone() };
 
+        let keeper = Keeper {
+            node: node.clone(),
+            key: loaded.keys.public_key(),
+            former_keys_until: loaded.keeps_former_keys.then_some(tip.height),
+            part: loaded.part.clone(),
+            founding: loaded.founding_id(),
+            home: home.clone(),
+            ledger: Arc::clone(&ledger),
+            registered: registered_receiver.clone(),
+            caught_up: caught_up_receiver.clone(),
+            ordering: report_receiver,
+            gate: gate.clone(),
+            waiting: waiting_receiver,
+            signer,
+            chain: Arc::clone(&chain),
+            network: network.clone(),
+            standing,
+            metrics: Arc::clone(&metrics),
+            shutdown: shutdown.clone(),
+        };
+        tasks.spawn(watched("standing", shutdown.clone(), keeper.run()));
+        let following = registered::follow(
+            registered_receiver.clone(),
+            named_receiver,
+            network.clone(),
+            loaded.bootstrap.clone(),
+            loaded.keys.public_key(),
+            shutdown.clone(),
+        );
+        tasks.spawn(watched("registry", shutdown.clone(), following));
+        let past = Past {
+            network: network.clone(),
+            ledger: Arc::clone(&ledger),
+            policy: loaded.history_policy(),
+            caught_up: caught_up_receiver.clone(),
+            metrics: Arc::clone(&metrics),
+            shutdown: shutdown.clone(),
+        };
+        tasks.spawn(watched("past", shutdown.clone(), past.run()));
+        let leap = Leap {
+            network: network.clone(),
+            genesis: Arc::clone(&loaded.genesis),
+            genesis_hash: loaded.genesis_hash,
+            recoveries: loaded.recoveries.clone(),
+            ledger: Arc::clone(&ledger),
+            home: home.clone(),
+            progress: progress_receiver.clone(),
+            lag_blocks: loaded.config.sync.snapshot_lag_blocks,
+            metrics: Arc::clone(&metrics),
+            shutdown: shutdown.clone(),
+            asked: None,
+            not_before: None,
+        };
         let dispatch = Dispatch {
             network: network.clone(),
-            voters: voter_ids,
+            registered: registered_receiver.clone(),
             ordering: ordering_inputs.clone(),
             applicants,
             execution: execution.clone(),
             ledger: Arc::clone(&ledger),
+            knowledge: Arc::new(knowledge),
+            archive,
+            duplicates: Arc::default(),
             files: Arc::clone(&files),
             jobs: Arc::clone(&jobs),
+            membership: Arc::clone(&membership),
             shutdown: shutdown.clone(),
-            metrics,
+            metrics: Arc::clone(&metrics),
         };
         tasks.spawn(watched("network", shutdown.clone(), dispatch.run(network_events)));
         let catching_up = Sync {
             network: network.clone(),
             execution: execution.clone(),
-            ordering: ordering_inputs,
+            ordering: ordering_inputs.clone(),
             progress: progress_receiver,
+            registered: registered_receiver,
+            caught_up,
             snapshot_goal: snapshot_goal_receiver,
-            ledger,
-            role: loaded.record.role,
+            ledger: Arc::clone(&ledger),
+            gate: gate.clone(),
+            leap,
             shutdown: shutdown.clone(),
         };
         tasks.spawn(watched("sync", shutdown.clone(), catching_up.run()));
-        tasks.spawn(watched("receipts", shutdown.clone(), receipts::sweep(receipts, shutdown.clone())));
-        if loaded.record.role == NodeRole::Aggregator {
+        tasks.spawn(watched("receipts", shutdown.clone(), receipts::sweep(Arc::clone(&receipts), shutdown.clone())));
+        if loaded.role == NodeRole::Aggregator {
             tasks.spawn(watched("aggregation", shutdown.clone(), Arc::clone(&jobs).aggregate(shutdown.clone())));
         }
-        let services = Services { chain: Arc::clone(&chain) as Arc<dyn ChainService>, files, jobs, health: chain };
+        let services = Services {
+            chain: Arc::clone(&chain) as Arc<dyn ChainService>,
+            files,
+            jobs,
+            membership,
+            operator: Arc::clone(&chain) as Arc<dyn OperatorService>,
+            health: Arc::clone(&chain) as _,
+        };
         let serving = serve(server, services, http_metrics, Arc::new(registry), shutdown.clone());
         tasks.spawn(watched("http", shutdown.clone(), serving));
-        tracing::info!(%node, role = %loaded.record.role, height = tip.height, genesis = %loaded.genesis_hash, "started");
-        Ok(Self { name: node, http_address, shutdown, network, execution, threads, tasks })
+        tracing::info!(
+            %node, role = %loaded.role, part = ?loaded.part, height = tip.height, genesis = %loaded.genesis_hash, "started"
+        );
+        let executing = Execution {
+            node,
+            executor: loaded.executor,
+            gate,
+            seen,
+            registered,
+            lineage: loaded.lineage,
+            ordered: ordered_receiver,
+            ordering: ordering_inputs,
+            network: network.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            receipts,
+            progress,
+            events: stream,
+            shutdown: shutdown.clone(),
+            metrics,
+        };
+        threads.push(thread("execution", &shutdown, move || executing.run(&execution_receiver))?);
+        let ledger = Arc::downgrade(&ledger);
+        Ok(Self { http_address, shutdown, ledger, chain, network, execution, threads, tasks })
     }
 
-    /// This node.
-    pub fn name(&self) -> &NodeName {
-        &self.name
+    /// A leader hands leadership over before it stops, so that its going costs the others no election.
+    pub(super) async fn hand_over(&self) {
+        if self.shutdown.is_stopping() || !self.chain.leads() {
+            return;
+        }
+        match tokio::time::timeout(limits::HANDOVER_PATIENCE, self.chain.transfer(None)).await {
+            Ok(Ok(leader)) => tracing::info!(%leader, "leadership is handed over before this node stops"),
+            Ok(Err(error)) => tracing::info!(%error, "leadership is not handed over"),
+            Err(_) => tracing::info!("nobody took leadership over in time"),
+        }
     }
 
-    /// Where it serves HTTP.
-    pub fn http_address(&self) -> SocketAddr {
-        self.http_address
-    }
-
-    /// Waits until the node stops by itself because of a fault.
-    pub async fn failed(&self) -> Option<Fatal> {
-        self.shutdown.stopping().await;
-        self.shutdown.cause()
-    }
-
-    /// Stops the node and waits for its threads; the fault, if one had stopped it.
-    pub async fn stop(mut self) -> Option<Fatal> {
+    /// Stops what runs and waits for it.
+    pub(super) async fn stop(mut self) {
         self.shutdown.stop();
         self.network.shutdown().await;
         self.execution.offer(ExecutionInput::Stop);
         while self.tasks.join_next().await.is_some() {}
         let threads = std::mem::take(&mut self.threads);
-        let cause = self.shutdown.cause();
         drop(self);
         let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
         if !matches!(joined, Ok(true)) {
             tracing::error!("a thread of the node had panicked");
         }
-        cause
     }
 }
 
-async fn hold<First, Second>(shutdown: Shutdown, _first: First, _second: Second) {
+/// The ordering log of a node, and the half of it that orders.
+struct Opened {
+    raft_id: u64,
+    log: Log<RealVfs>,
+    last_index: u64,
+    orderer: Orderer,
+}
+
+/// Reads a home, and opens its ordering log where the node orders. A number that the log itself knows to be out of
+/// ordering is given up: a crash came between the two.
+fn open(home: &NodeHome, config: NodeConfig) -> Result<(Loaded, Option<Opened>), StartError> {
+    loop {
+        let loaded = Loaded::read(home, config.clone())?;
+        let Part::Order { raft_id } = loaded.part else { return Ok((loaded, None)) };
+        let notes = PartNotes::new(home);
+        // The log before the note that it is in use: a note without a log says that a log was lost.
+        let (log, recovered) = loaded.log(raft_id)?;
+        notes.take_up(raft_id, &loaded.ledger)?;
+        let entry = recovered.entries.last().map(|entry| entry.index);
+        let last_index = entry.or(recovered.snapshot.as_ref().map(|snapshot| snapshot.index)).unwrap_or(0);
+        match loaded.orderer(raft_id, recovered) {
+            Ok(orderer) => return Ok((loaded, Some(Opened { raft_id, log, last_index, orderer }))),
+            Err(StartError::Ordering(OrderingConfigError::Retired(_))) => {
+                tracing::info!(raft_id, "ordering has gone on without this node: it gives up its number");
+                drop(log);
+                notes.abandon(raft_id, &loaded.ledger)?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Lets ordering speak once the peers have said what they know of this node; starts anew where it may not.
+struct Opening {
+    check: Check,
+    gate: Gate,
+    home: NodeHome,
+    ordering: SyncSender<OrderingInput>,
+    report: watch::Receiver<OrderingReport>,
+    execution: ExecutionHandle,
+    shutdown: Shutdown,
+}
+
+impl Opening {
+    async fn run(self) {
+        loop {
+            let floor = match self.check.run().await {
+                Verdict::Sound(floor) => floor,
+                Verdict::Stale(why) => {
+                    return self.shutdown.restart(Restart::Stale { raft_id: self.check.unchecked.raft_id, why });
+                }
+                Verdict::Stopping => return,
+            };
+            // Full only for moments. Before the gate opens: not a vote without it.
+            while self.ordering.try_send(OrderingInput::VoteFloor(floor)).is_err() {
+                tokio::select! {
+                    () = self.shutdown.stopping() => return,
+                    () = tokio::time::sleep(limits::KNOWLEDGE_PAUSE) => {}
+                }
+            }
+            if !self.gate.is_open() {
+                if let Err(error) = PartNotes::new(&self.home).end_check() {
+                    return self.shutdown.fail(error.code(), &error);
+                }
+                self.gate.open();
+                // Headers that waited for it are signed.
+                self.execution.wake();
+            }
+            // Whoever has the longest log may be lost for good before it leads; then the others' word is asked for again.
+            loop {
+                tokio::select! {
+                    () = self.shutdown.stopping() => return,
+                    () = tokio::time::sleep(limits::KNOWLEDGE_AGAIN) => {}
+                }
+                let report = self.report.borrow();
+                if !report.is_below_vote_floor {
+                    return;
+                }
+                if !report.knows_leader {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Keeps things until the node stops.
+async fn hold<T>(shutdown: Shutdown, _things: T) {
     shutdown.stopping().await;
 }
 

@@ -4,21 +4,24 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Duration;
 
-use galen_chain::limits::SYNC_SIGNATURE_HEIGHTS_MAX;
+use galen_chain::limits::{SYNC_BYTES_MAX, SYNC_SIGNATURE_HEIGHTS_MAX, SYNC_TRAIL_HEADERS_MAX};
 use galen_chain::sync::{SYNC_REQUEST_BYTES_MAX, SyncAnswer, SyncRequest};
 use galen_ledger::Ledger;
-use galen_p2p::{NetworkHandle, Refusal, Responder};
-use galen_types::member::NodeRole;
+use galen_p2p::{NetworkHandle, PeerStatus, Refusal, Responder};
 use galen_types::{Encoding, NodeName};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::execution::{ExecutionHandle, ExecutionInput, Progress};
 use super::fatal::Shutdown;
+use super::gate::Gate;
 use super::kinds;
+use super::leap::Leap;
 use super::limits;
 use super::ordering::{OrderingInput, SnapshotGoal};
+use super::registered::Registered;
 
 /// Everything that catching up works with.
 pub(super) struct Sync {
@@ -34,8 +37,14 @@ pub(super) struct Sync {
     pub(super) snapshot_goal: watch::Receiver<Option<SnapshotGoal>>,
     /// The chain.
     pub(super) ledger: Arc<Ledger>,
-    /// What this node does.
-    pub(super) role: NodeRole,
+    /// What the chain says about nodes.
+    pub(super) registered: watch::Receiver<Arc<Registered>>,
+    /// Whether this node holds what its peers hold.
+    pub(super) caught_up: watch::Sender<bool>,
+    /// Whether ordering speaks.
+    pub(super) gate: Gate,
+    /// Catches up by snapshot where blocks would take long.
+    pub(super) leap: Leap,
     /// Stops the node.
     pub(super) shutdown: Shutdown,
 }
@@ -46,6 +55,7 @@ impl Sync {
         let mut turn = 0;
         let mut asked = Instant::now();
         let mut stalled = Stall::default();
+        let (mut pursued, mut pruned) = (0, 0);
         loop {
             // Woken by news, and from time to time in case the news itself was lost.
             tokio::select! {
@@ -58,27 +68,55 @@ impl Sync {
             let progress = *self.progress.borrow_and_update();
             let goal = self.goal(&progress);
             // An announcement may have been lost: a node that does not order asks of itself now and then.
-            let due = self.role != NodeRole::Voter && asked.elapsed() >= limits::SYNC_UNASKED;
-            if progress.height < goal || due {
+            let due = !self.is_fed() && asked.elapsed() >= self.unasked_after();
+            let is_claimed = progress.claimed_height > progress.height && progress.claimed_height != pursued;
+            if progress.height < goal || due || is_claimed {
                 asked = Instant::now();
+                pursued = progress.claimed_height;
                 turn += 1;
-                let goal = goal.max(progress.height + 1);
-                self.pull(turn, goal).await;
+                // However little is missing: where peers have no blocks for it any more, only a snapshot brings it.
+                let starved = pruned >= limits::SYNC_PRUNED_ANSWERS;
+                if (starved || self.leap.is_due(goal, &progress).await) && self.leap.run().await {
+                    return;
+                }
+                let pulled = self.pull(turn, goal).await;
+                pruned = if pulled == PullEnd::Pruned { pruned + 1 } else { 0 };
                 self.reach_snapshot();
+                self.tell_caught_up(pulled == PullEnd::Complete);
+            } else if self.is_fed() {
+                self.tell_caught_up(true);
             }
             if stalled.certification_hangs(&progress) {
                 turn += 1;
-                // Near the tip: a certificate covers everything below it.
-                let near = progress.height.saturating_sub(SYNC_SIGNATURE_HEIGHTS_MAX / 2);
-                self.pull_signatures(turn, near.max(progress.certified_height + 1)).await;
+                self.pull_signatures(turn, self.uncertified(&progress)).await;
             }
         }
     }
 
-    /// The height to pull up to: a voter gets its blocks by ordering and pulls only when that cannot work.
+    /// Whether ordering brings this node its blocks: then it pulls only when that cannot work.
+    fn is_fed(&self) -> bool {
+        self.ordering.is_some() && self.gate.is_open()
+    }
+
+    /// How soon a node that nobody tells of blocks asks for some; soon as long as it does not know how far it is behind.
+    fn unasked_after(&self) -> Duration {
+        if *self.caught_up.borrow() { limits::SYNC_UNASKED } else { limits::SYNC_PERIOD / 2 }
+    }
+
+    /// Says whether this node holds what its peers hold, as far as it knows.
+    fn tell_caught_up(&self, complete: bool) {
+        let progress = *self.progress.borrow();
+        let near = progress.known_height.saturating_sub(progress.height) <= limits::SYNC_LAG_VOTER;
+        self.caught_up.send_if_modified(|known| {
+            let now = if *known { near } else { complete && near };
+            std::mem::replace(known, now) != now
+        });
+    }
+
+    /// The height to pull up to.
     fn goal(&self, progress: &Progress) -> u64 {
         let offered = self.snapshot_goal.borrow().map_or(0, |goal| goal.height);
-        let lag = if self.role == NodeRole::Voter { limits::SYNC_LAG_VOTER } else { 0 };
+        let lag = if self.is_fed() { limits::SYNC_LAG_VOTER } else { 0 };
         let known = if progress.known_height > progress.height + lag { progress.known_height } else { 0 };
         offered.max(known)
     }
@@ -99,37 +137,70 @@ impl Sync {
         let _ = ordering.try_send(input);
     }
 
-    async fn pull(&self, turn: usize, goal: u64) {
-        let Some(peer) = self.peer(turn) else { return };
+    /// Pulls blocks from one peer until it has no more, or at least up to `goal` where that is known: on a busy chain there is
+    /// always a little more, so a few short answers count as all, too.
+    async fn pull(&self, turn: usize, goal: u64) -> PullEnd {
+        let Some(peer) = self.peer(turn) else { return PullEnd::Incomplete };
+        let mut short = 0;
         loop {
             let height = self.progress.borrow().height;
-            if height >= goal || self.shutdown.is_stopping() {
-                return;
+            if short >= limits::SYNC_SHORT_ANSWERS || self.shutdown.is_stopping() {
+                return PullEnd::Complete;
             }
             match self.pull_once(&peer, height + 1).await {
-                Ok(reached) if reached > height => {}
-                Ok(_) => return,
-                Err(problem) => {
+                Ok(Pulled { reached, is_all }) if reached > height => {
+                    let is_short = is_all && reached - height <= limits::SYNC_LAG_VOTER && reached >= goal;
+                    short = if is_short { short + 1 } else { 0 };
+                }
+                Ok(_) if height >= goal => return PullEnd::Complete,
+                // It has no more; whoever said that there is more has it.
+                Ok(_) => return PullEnd::Incomplete,
+                Err(PullError::Pruned) => {
+                    tracing::info!(%peer, from = height + 1, "the peer has removed the blocks that follow; another is asked");
+                    return PullEnd::Pruned;
+                }
+                Err(PullError::Failed(problem)) => {
                     tracing::warn!(%peer, from = height + 1, problem, "blocks could not be pulled; another peer is asked");
-                    return;
+                    return PullEnd::Incomplete;
                 }
             }
         }
     }
 
-    async fn pull_once(&self, peer: &NodeName, from: u64) -> Result<u64, String> {
+    async fn pull_once(&self, peer: &NodeName, from: u64) -> Result<Pulled, PullError> {
+        let failed = |problem: &dyn std::fmt::Display| PullError::Failed(problem.to_string());
         let request = SyncRequest::Blocks { from }.encode();
-        let answer = self
-            .network
-            .request(peer, kinds::SYNC, request.into(), limits::SYNC_DEADLINE)
-            .await
-            .map_err(|error| error.to_string())?;
-        let answer = SyncAnswer::from_peer(&answer).map_err(|error| error.to_string())?;
+        let answer = self.network.request(peer, kinds::SYNC, request.into(), limits::SYNC_DEADLINE).await;
+        let answer = match answer {
+            Err(error) if error.code() == PRUNED => return Err(PullError::Pruned),
+            other => other.map_err(|error| failed(&error))?,
+        };
+        let is_all = answer.len() < SYNC_BYTES_MAX;
+        let answer = SyncAnswer::from_peer(&answer).map_err(|error| failed(&error))?;
         let (reply, applied) = oneshot::channel();
         if !self.execution.offer(ExecutionInput::Answer(answer, reply)) {
-            return Err("the execution queue is full".to_owned());
+            return Err(failed(&"the execution queue is full"));
         }
-        applied.await.map_err(|_| "the node stops".to_owned())?
+        let reached = applied.await.map_err(|_| failed(&"the node stops"))?.map_err(|problem| failed(&problem))?;
+        Ok(Pulled { reached, is_all })
+    }
+
+    /// Where to ask for signatures and certificates: near the tip, since a certificate covers everything below it; but first
+    /// at the last block of an epoch, which has a certificate of its own.
+    fn uncertified(&self, progress: &Progress) -> u64 {
+        let first = progress.certified_height + 1;
+        let near = progress.height.saturating_sub(SYNC_SIGNATURE_HEIGHTS_MAX / 2).max(first);
+        let Ok(view) = self.ledger.view() else { return near };
+        let mut from = first;
+        while from < near {
+            let Ok(headers) = view.headers(from, SYNC_TRAIL_HEADERS_MAX) else { break };
+            if let Some(last) = headers.iter().find(|header| galen_ledger::hands_over(header)) {
+                return near.min(last.height);
+            }
+            let Some(last) = headers.last() else { break };
+            from = last.height + 1;
+        }
+        near
     }
 
     async fn pull_signatures(&self, turn: usize, from: u64) {
@@ -140,7 +211,7 @@ impl Sync {
             && let Ok(SyncAnswer::Signatures { signatures, certificates }) = SyncAnswer::from_peer(&bytes)
         {
             for certificate in certificates {
-                self.execution.offer(ExecutionInput::Certificate(certificate));
+                self.execution.offer(ExecutionInput::Certificate(certificate, None));
             }
             for signature in signatures {
                 self.execution.offer(ExecutionInput::Signature(signature));
@@ -148,11 +219,53 @@ impl Sync {
         }
     }
 
-    /// A connected peer; another each turn.
+    /// A connected peer; another each turn. Voters know first, so they are asked while there are any, those among them
+    /// whose signatures may be missing; but now and then one of the others: after a recovery, what all voters lack may
+    /// be with one that does not vote.
     fn peer(&self, turn: usize) -> Option<NodeName> {
-        let connected: Vec<_> = self.network.peers().into_iter().filter(|peer| peer.connection.is_some()).collect();
-        (!connected.is_empty()).then(|| connected[turn % connected.len()].node.clone())
+        let connected: Vec<_> = self.network.peers().into_iter().filter(PeerStatus::can_be_asked).collect();
+        let registered = self.registered.borrow();
+        let is_voter =
+            |peer: &&PeerStatus| registered.votes(&peer.node) || registered.certifying.contains_key(&peer.node);
+        let (voters, others): (Vec<_>, Vec<_>) = connected.iter().partition(is_voter);
+        let asks_others = voters.is_empty() || turn.is_multiple_of(limits::SYNC_OTHERS_TURNS);
+        let (asked, turn) = match (asks_others, others.is_empty()) {
+            (true, false) if voters.is_empty() => (others, turn),
+            (true, false) => (others, turn / limits::SYNC_OTHERS_TURNS),
+            _ => (voters, turn),
+        };
+        (!asked.is_empty()).then(|| asked[turn % asked.len()].node.clone())
     }
+}
+
+/// The code of the refusal of a peer that has removed the blocks that are asked for.
+const PRUNED: &str = "pruned";
+
+/// How pulling from a peer ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PullEnd {
+    /// This node holds what the peer holds, and what it knows of.
+    Complete,
+    /// There is more elsewhere, or this could not be found out.
+    Incomplete,
+    /// The peer has removed the blocks that follow.
+    Pruned,
+}
+
+/// Why an answer brought nothing.
+enum PullError {
+    /// The peer has removed the blocks.
+    Pruned,
+    /// Anything else.
+    Failed(String),
+}
+
+/// What one answer brought.
+struct Pulled {
+    /// The height that this node has then.
+    reached: u64,
+    /// Whether the peer gave all that it had, and not only as much as an answer holds.
+    is_all: bool,
 }
 
 /// Notices that blocks are applied and certification does not follow.
@@ -184,10 +297,21 @@ pub(super) async fn answer(ledger: Arc<Ledger>, bytes: bytes::Bytes, reply: Resp
         return reply.refuse(Refusal::new("malformed", "the request is no sync request"));
     };
     // Reading blocks from the disk must not hold up the tasks of the runtime.
-    let read =
-        tokio::task::spawn_blocking(move || SyncAnswer::to_request(&request, &ledger).map(|answer| answer.encode()));
+    let read = tokio::task::spawn_blocking(move || {
+        if let SyncRequest::Blocks { from } = request {
+            let view = ledger.view()?;
+            let available = view.bodies_from()?;
+            if from < available && from <= view.height() {
+                return Ok(Err(available));
+            }
+        }
+        SyncAnswer::to_request(&request, &ledger).map(|answer| Ok(answer.encode()))
+    });
     match timeout(limits::SYNC_DEADLINE, read).await {
-        Ok(Ok(Ok(answer))) => reply.answer(answer.into()),
+        Ok(Ok(Ok(Ok(answer)))) => reply.answer(answer.into()),
+        Ok(Ok(Ok(Err(available)))) => {
+            reply.refuse(Refusal::new(PRUNED, format!("this node holds blocks from height {available} on")));
+        }
         _ => reply.refuse(Refusal::new("unreadable", "the blocks cannot be read here now")),
     }
 }

@@ -2,9 +2,12 @@
 
 use galen_contracts::keys;
 use galen_contracts::query::{
-    get_account, get_member, list_accounts, list_members, list_nodes, list_proposals, proposal_state_at,
+    get_account, get_member, get_node, get_voter_set, list_accounts, list_members, list_nodes, list_proposals,
+    proposal_state_at,
 };
-use galen_types::member::{Account, Member, Node};
+use galen_types::api::{NodeDetail, Page};
+use galen_types::certificate::VoterSet;
+use galen_types::member::{Account, Member, Node, Standing};
 use galen_types::proposal::Proposal;
 use galen_types::{AccountName, Hash, MemberName, NodeName, ProposalId};
 
@@ -31,7 +34,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/v1/nodes", "Nodes by member and name", Handler::Read(nodes))
             .query(&[MEMBER])
             .paged()
-            .gives_page::<Node>(),
+            .gives_page::<NodeDetail>(),
+        Route::get("/v1/nodes/{node}", "A node", Handler::Read(node)).gives::<NodeDetail>(),
         Route::get("/v1/proposals", "Proposals in the order made", Handler::Read(proposals))
             .paged()
             .gives_page::<Proposal>(),
@@ -89,7 +93,25 @@ fn nodes(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
         |node: &Node| -> NodeName { node.name.clone() },
         |_| Ok(true),
     )?;
-    json(&page)
+    let voters = get_voter_set(view.state())?;
+    let items: Result<_, Refusal> = page.items.into_iter().map(|node| detail(view, node, &voters)).collect();
+    json(&Page { height: page.height, items: items?, next: page.next })
+}
+
+fn node(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
+    let node = get_node(view.state(), &call.path(0, "node")?)?.ok_or(Refusal::NotFound("node"))?;
+    json(&detail(view, node, &get_voter_set(view.state())?)?)
+}
+
+/// A node as it takes part: one of a suspended member, or of one that left, is no more active than its member.
+fn detail(view: &dyn ChainView, mut node: Node, voters: &VoterSet) -> Result<NodeDetail, Refusal> {
+    if node.standing == Standing::Active
+        && let Some(member) = get_member(view.state(), &node.name.member)?
+    {
+        node.standing = member.standing;
+    }
+    let in_voter_set = voters.key_of(&node.name) == Some(&node.key);
+    Ok(NodeDetail { in_voter_set, fingerprint: node.key.fingerprint(), node })
 }
 
 fn proposals(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
@@ -109,6 +131,11 @@ fn proposals(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
 }
 
 fn proposal(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
+    json(&named_proposal(call, view)?)
+}
+
+/// The proposal that the path names, as it stands now.
+pub(super) fn named_proposal(call: &Call, view: &dyn ChainView) -> Result<Proposal, Refusal> {
     let any = keys::proposal(ProposalId(Hash::ZERO));
     let mut proposal: Proposal = resolve(
         view.state(),
@@ -119,5 +146,5 @@ fn proposal(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
         |_| true,
     )?;
     proposal.state = proposal_state_at(&proposal, block_time(call, view)?);
-    json(&proposal)
+    Ok(proposal)
 }

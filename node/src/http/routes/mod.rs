@@ -1,6 +1,7 @@
 //! The handlers, by what they are about, and the one table of them all.
 
 mod access;
+mod applications;
 mod audit;
 mod blocks;
 mod chain;
@@ -9,8 +10,11 @@ mod downloads;
 mod events;
 mod files;
 mod jobs;
+mod join;
 mod members;
+mod node;
 mod operations;
+mod proofs;
 mod released;
 mod transactions;
 
@@ -30,12 +34,16 @@ pub(crate) fn all() -> Vec<Route> {
     routes.extend(blocks::routes());
     routes.extend(events::routes());
     routes.extend(members::routes());
+    routes.extend(join::routes());
+    routes.extend(applications::routes());
+    routes.extend(node::routes());
     routes.extend(datasets::routes());
     routes.extend(files::routes());
     routes.extend(access::routes());
     routes.extend(jobs::routes());
     routes.extend(downloads::routes());
     routes.extend(audit::routes());
+    routes.extend(proofs::routes());
     routes
 }
 

@@ -1,7 +1,7 @@
 //! Submitting transactions, and what became of them.
 //!
-//! A submission needs no authentication of its own: the transaction is signed. Nothing of it is parsed here; the bytes go
-//! to the mempool as they came.
+//! A submission needs no authentication of its own: the transaction is signed. Its bytes go to the mempool as they came;
+//! only calls that may take voters out are looked into first, because the chain may stop by them ([`quorum`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use crate::http::limits::{
     BATCH_BODY_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BODY_BYTES_MAX, WAIT_MS_DEFAULT, WAIT_MS_MAX,
 };
 use crate::http::query::Parameter;
+use crate::http::quorum;
 use crate::http::refusal::Refusal;
 use crate::http::respond::{Response, json, json_with};
 use crate::http::route::{Access, Handler, Route};
@@ -95,11 +96,10 @@ fn answered(mut status: TransactionStatus) -> TransactionStatus {
 async fn submit(call: Arc<Call>, body: RequestBody) -> Result<Response, Refusal> {
     let (wait, deadline) = patience(&call, Finality::Committed)?;
     call.app.gate.check_address(call.address)?;
-    let status = call
-        .chain()
-        .submit(body.bytes().to_vec(), wait, deadline)
-        .await
-        .inspect_err(|error| count_failure(&call, error))?;
+    let bytes = body.bytes().to_vec();
+    drop(body);
+    quorum::keep(&call, &bytes).await?;
+    let status = call.chain().submit(bytes, wait, deadline).await.inspect_err(|error| count_failure(&call, error))?;
     let code = if status.finality == Finality::Pending { StatusCode::ACCEPTED } else { StatusCode::OK };
     json_with(code, &answered(status))
 }
@@ -124,15 +124,28 @@ async fn submit_batch(call: Arc<Call>, body: RequestBody) -> Result<Response, Re
         let problem = format!("it holds {} transactions; 1 to {BATCH_TRANSACTIONS_MAX} are taken", transactions.len());
         return Err(Refusal::BodyMalformed(problem));
     }
-    let results = call.chain().submit_many(transactions, wait, deadline).await;
-    let items: Vec<_> = results
-        .into_iter()
-        .map(|result| match result {
-            Ok(status) => BatchItem::Status(Box::new(answered(status))),
-            Err(error) => {
-                count_failure(&call, &error);
-                BatchItem::Problem(Refusal::Service(error).problem())
+    let (mut kept, mut refused) = (Vec::with_capacity(transactions.len()), Vec::new());
+    for bytes in transactions {
+        match quorum::keep(&call, &bytes).await {
+            Ok(()) => {
+                kept.push(bytes);
+                refused.push(None);
             }
+            Err(refusal) => refused.push(Some(refusal)),
+        }
+    }
+    let mut results = call.chain().submit_many(kept, wait, deadline).await.into_iter();
+    let items: Vec<_> = refused
+        .into_iter()
+        .filter_map(|refusal| match refusal {
+            Some(refusal) => Some(BatchItem::Problem(refusal.problem())),
+            None => results.next().map(|result| match result {
+                Ok(status) => BatchItem::Status(Box::new(answered(status))),
+                Err(error) => {
+                    count_failure(&call, &error);
+                    BatchItem::Problem(Refusal::Service(error).problem())
+                }
+            }),
         })
         .collect();
     json(&items)

@@ -37,6 +37,10 @@ pub use tls::{TlsError, TlsFiles};
 pub struct HttpSettings {
     /// Where to listen, e.g. `127.0.0.1:8101`.
     pub listen: SocketAddr,
+    /// Where others reach it, e.g. `https://galen.harlem.example`: stands in invitations. Without it they name the host that
+    /// the asking administrator used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
     /// Needed unless `listen` is a loopback address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsFiles>,
@@ -50,6 +54,9 @@ pub enum HttpError {
         "plain HTTP on {0} would send data unprotected over the network; set `certificate` and `key` under `[http.tls]`, or listen on a loopback address such as 127.0.0.1"
     )]
     PlainOffLoopback(SocketAddr),
+    /// What is to stand in invitations is no address.
+    #[error("`http.public_url` is `{0}`; write it like https://galen.harlem.example, without a path")]
+    PublicUrl(String),
     /// Certificate or key do not serve.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -68,6 +75,7 @@ impl HttpError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::PlainOffLoopback(_) => "http-plain-off-loopback",
+            Self::PublicUrl(_) => "http-public-url",
             Self::Tls(error) => error.code(),
             Self::Listen { .. } => "http-listen",
         }
@@ -78,6 +86,7 @@ impl HttpError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    public_url: Option<String>,
     tls: Option<TlsAcceptor>,
     slots: Arc<Slots>,
     bound: Timestamp,
@@ -96,11 +105,12 @@ impl Server {
         if settings.tls.is_none() && !settings.listen.ip().to_canonical().is_loopback() {
             return Err(HttpError::PlainOffLoopback(settings.listen));
         }
+        let public_url = settings.public_url.as_deref().map(public_url).transpose()?;
         let tls = settings.tls.as_ref().map(TlsFiles::load).transpose()?.map(TlsAcceptor::from);
         let error = |cause| HttpError::Listen { address: settings.listen, cause };
         let listener = TcpListener::bind(settings.listen).await.map_err(error)?;
         let address = listener.local_addr().map_err(error)?;
-        Ok(Self { listener, address, tls, slots: Slots::new(limits), bound: Timestamp::now() })
+        Ok(Self { listener, address, public_url, tls, slots: Slots::new(limits), bound: Timestamp::now() })
     }
 
     /// Where it listens; tells the port where the settings said 0.
@@ -111,6 +121,11 @@ impl Server {
     /// When the port was taken: nobody talked to this process before.
     pub(super) fn bound(&self) -> Timestamp {
         self.bound
+    }
+
+    /// Where others reach it, as far as the settings say.
+    pub(super) fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
     }
 
     /// Whether it speaks TLS.
@@ -155,6 +170,22 @@ impl Server {
         drop(self.listener);
         connections.close();
         connections.wait().await;
+    }
+}
+
+/// Whether a text is the authority of an address: host and perhaps port.
+pub(crate) fn is_authority(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    (1..=255).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// Checks `public_url`.
+fn public_url(text: &str) -> Result<String, HttpError> {
+    let url = text.trim_end_matches('/');
+    let authority = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match authority {
+        Some(authority) if is_authority(authority) => Ok(url.to_owned()),
+        _ => Err(HttpError::PublicUrl(text.to_owned())),
     }
 }
 

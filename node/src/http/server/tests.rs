@@ -1,7 +1,7 @@
 use super::*;
 
 fn settings(listen: &str) -> HttpSettings {
-    HttpSettings { listen: listen.parse().unwrap(), tls: None }
+    HttpSettings { listen: listen.parse().unwrap(), public_url: None, tls: None }
 }
 
 #[tokio::test]

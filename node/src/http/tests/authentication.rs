@@ -24,6 +24,10 @@ async fn a_signature_covers_the_whole_request() {
     other_method.method = "POST".to_owned();
     assert_eq!(other_method.send(&served).await.code(), "authentication-failed");
 
+    let other_node =
+        get("/v1/members").signed_to("node-1.kentucky", &served, "owner@harlem", &empty(), Timestamp::now());
+    assert_eq!(other_node.send(&served).await.code(), "authentication-failed");
+
     let other_body = get("/v1/members").signed_for(&served, "owner@harlem", &Hash::ZERO, Timestamp::now());
     let answer = other_body.send(&served).await;
     assert_eq!((answer.status, answer.code().as_str()), (401, "authentication-failed"));

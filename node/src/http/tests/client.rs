@@ -130,8 +130,13 @@ impl Request {
 
     /// Signed by an account for a hash in place of the body's, at a time.
     pub(super) fn signed_for(self, served: &Served, account: &str, body: &Hash, time: Timestamp) -> Self {
-        let genesis = served.world.genesis_of();
-        let parts = SignedParts { genesis: &genesis, method: &self.method, path: &self.target, body };
+        self.signed_to("node-1.harlem", served, account, body, time)
+    }
+
+    /// Signed for a node.
+    pub(super) fn signed_to(self, node: &str, served: &Served, account: &str, body: &Hash, time: Timestamp) -> Self {
+        let (genesis, node) = (served.world.genesis_of(), name(node));
+        let parts = SignedParts { genesis: &genesis, node: &node, method: &self.method, path: &self.target, body };
         let signature = RequestSignature::sign(&parts, name(account), time, nonce(), &key_of(account));
         self.header("authorization", &signature.to_string())
     }

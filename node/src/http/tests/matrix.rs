@@ -6,7 +6,6 @@ use serde_json::json;
 use super::client::{Request, get, raw};
 use super::world::{Served, World};
 use crate::http::body::BodyRule;
-use crate::http::limits::JSON_BODY_BYTES_MAX;
 use crate::http::route::{Access, Route};
 use crate::http::routes;
 
@@ -18,7 +17,8 @@ fn value_of(parameter: &str) -> String {
         "member" => "harlem".to_owned(),
         "dataset" => "opt".to_owned(),
         "account" => "owner@harlem".to_owned(),
-        "id" | "transaction" | "ciphertext" => ID.to_owned(),
+        "node" => "node-1.harlem".to_owned(),
+        "id" | "transaction" | "ciphertext" | "proposal" => ID.to_owned(),
         other => panic!("give the path parameter `{other}` a value"),
     }
 }
@@ -34,6 +34,7 @@ fn sample(route: &Route) -> Request {
     let needed = match route.path {
         "/v1/files" => format!("?ciphertext={}&bytes=0", blake3::hash(b"").to_hex()),
         "/v1/jobs/{id}/result" => format!("?receipt={ID}"),
+        "/v1/proofs/state" => "?names=parameters".to_owned(),
         _ => String::new(),
     };
     let body = match route.path {
@@ -42,6 +43,7 @@ fn sample(route: &Route) -> Request {
             let (key, hash) = ("AAAA", ID);
             json!({"dataset": "harlem/opt", "wrapped_key": key, "plaintext": hash, "plaintext_bytes": 1}).to_string()
         }
+        "/v1/node/leader-transfer" => json!({}).to_string(),
         _ => String::new(),
     };
     let request = Request {
@@ -51,7 +53,7 @@ fn sample(route: &Route) -> Request {
         body: body.into_bytes(),
     };
     match route.body {
-        BodyRule::Json => request.header("content-type", "application/json"),
+        BodyRule::Json { .. } => request.header("content-type", "application/json"),
         _ => request,
     }
 }
@@ -68,7 +70,7 @@ async fn nobody_gets_in_without_a_signature_where_one_is_needed() {
         let answer = sample(&route).send(&served).await;
         match route.access {
             Access::Open | Access::Optional => assert_ne!(answer.status, 401, "{}", route.path),
-            Access::Account | Access::Roles(_) => {
+            Access::Account | Access::Roles(_) | Access::Operator => {
                 assert_eq!((answer.status, answer.code().as_str()), (401, "authentication-missing"), "{}", route.path);
                 assert_eq!(answer.header("www-authenticate"), Some("Galen"));
             }
@@ -89,15 +91,50 @@ async fn each_role_gets_in_where_the_table_says() {
         for (account, role) in readers {
             let answer = sample(&route).signed(&served, account).send(&served).await;
             let refused = answer.status == 403 && answer.code() == "role-missing";
-            let expected = match route.access {
-                Access::Roles(roles) => !roles.contains(&role),
-                _ => false,
-            };
+            let roles = route.access.roles();
+            let expected = !roles.is_empty() && !roles.contains(&role);
             assert_eq!(refused, expected, "{account} at {} {}: {answer:?}", route.method, route.path);
             assert!(answer.status < 500, "{account} at {} {}: {answer:?}", route.method, route.path);
             assert_ne!(answer.status, 401, "{account} at {} {}", route.method, route.path);
         }
     }
+}
+
+#[tokio::test]
+async fn a_node_is_operated_by_its_own_members_administrators() {
+    let served = Served::new().await;
+    for route in routes::all().into_iter().filter(|route| route.access == Access::Operator) {
+        let answer = sample(&route).signed(&served, "admin@kentucky").send(&served).await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "wrong-member"), "{}", route.path);
+        let answer = sample(&route).signed(&served, "admin@harlem").send(&served).await;
+        assert!(answer.status < 300, "{}: {answer:?}", route.path);
+    }
+}
+
+/// What a stranger, and so an applicant, may reach: every addition to this list is a decision.
+#[tokio::test]
+async fn strangers_reach_health_the_chains_face_submissions_and_the_way_to_join() {
+    let open: Vec<_> = routes::all()
+        .iter()
+        .filter(|route| matches!(route.access, Access::Open | Access::Optional))
+        .map(|route| format!("{} {}", route.method, route.path))
+        .collect();
+    let expected = [
+        "POST /v1/transactions",
+        "POST /v1/transactions/batch",
+        "GET /v1/transactions/{id}",
+        "GET /livez",
+        "GET /readyz",
+        "GET /metrics",
+        "GET /v1/openapi.json",
+        "GET /v1/chain",
+        "GET /v1/recoveries",
+        "GET /v1/genesis",
+        "POST /v1/applications",
+        "GET /v1/join/{proposal}",
+        "POST /v1/join/{proposal}/dial-back",
+    ];
+    assert_eq!(open, expected);
 }
 
 #[tokio::test]
@@ -150,8 +187,7 @@ async fn every_route_bounds_its_body_announced_or_chunked() {
     for route in routes::all() {
         let limit = match route.body {
             BodyRule::None => 0,
-            BodyRule::Json => JSON_BODY_BYTES_MAX,
-            BodyRule::Octets { limit } => limit,
+            BodyRule::Json { limit } | BodyRule::Octets { limit } => limit,
             BodyRule::Upload => continue,
         };
         let mut announced = sample(&route);
@@ -162,7 +198,11 @@ async fn every_route_bounds_its_body_announced_or_chunked() {
 
         let mut chunked = sample(&route);
         chunked.body = vec![b' '; limit + 1];
-        let account = if route.path == "/v1/jobs/openings" { "researcher@harlem" } else { "owner@harlem" };
+        let account = match (route.path, route.access) {
+            ("/v1/jobs/openings", _) => "researcher@harlem",
+            (_, Access::Operator | Access::Roles(&[Role::Admin])) => "admin@harlem",
+            _ => "owner@harlem",
+        };
         let answer = chunked.signed(&served, account).chunked(16 << 10).send(&served).await;
         assert_eq!((answer.status, answer.code().as_str()), (413, "body-too-large"), "{}", route.path);
     }

@@ -6,8 +6,11 @@ mod documents;
 mod files;
 mod flow;
 mod hostile;
+mod joining;
 mod matrix;
+mod proofs;
 mod secure;
 mod streams;
 mod visible;
-mod world;
+
+use super::world;

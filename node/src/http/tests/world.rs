@@ -1,4 +1,11 @@
 //! A consortium in memory: three hospitals whose calls are executed by the real rules, one block a call.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "for tests, which assert by panicking; fuzzing uses a part"
+)]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -9,16 +16,17 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use galen_contracts::query::get_version;
+use galen_contracts::query::{get_version, get_voter_set};
 use galen_contracts::{
-    BlockContext, EventPosition, EventQuery, StateError, StateRead, Verdict, execute, genesis_writes, index_entries,
-    signer_key,
+    BlockContext, EventPosition, EventQuery, StateError, StateRead, Verdict, begin_block, execute, genesis_writes,
+    index_entries, signer_key,
 };
 use galen_types::access::{Basis, Decision, Effect};
 use galen_types::api::{
     BlockSummary, Card, ChainStatus, DownloadTicket, FileKeyDeposit, FileVerification, Finality, JobOpening,
     PeerStatus, StoredFile, StreamEvent, TransactionStatus,
 };
+use galen_types::application::{InvitationToken, SignedApplication};
 use galen_types::dataset::{Column, ColumnKind, FileFormat, VersionContent};
 use galen_types::genesis::{Founder, FoundingNode};
 use galen_types::hash::Context;
@@ -26,17 +34,19 @@ use galen_types::member::{Account, EncryptionKey, NewAccount, NodeAddress, NodeR
 use galen_types::vocabulary::{DataUse, DataUseTerm};
 use galen_types::{
     AccountName, BlockHeader, Call, Certificate, DatasetName, DecodedTransaction, Encoding, Genesis, Hash, JobId,
-    NodeName, Parameters, Receipt, SecretKey, Timestamp, TransactionBody, TransactionId,
+    NodeName, Parameters, ProposalId, PublicKey, Receipt, SecretKey, Timestamp, TransactionBody, TransactionId,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::services::{
-    ByteRange, ByteStream, ChainService, ChainView, ErrorKind, FileContent, FileService, HealthCheck, HealthService,
-    JobResult, JobService, ServiceError, Services, StoredBlock, StoredTransaction, TransactionPlace,
+    BackupSummary, ByteRange, ByteStream, ChainService, ChainView, ErrorKind, FileContent, FileService, HealthCheck,
+    HealthService, JobResult, JobService, MembershipService, OperatorService, OrderingStatus, Participation,
+    ServiceError, Services, SnapshotSummary, StoredBlock, StoredTransaction, TransactionPlace,
 };
 use crate::http::{HttpMetrics, HttpSettings, Server, TlsFiles, serve};
+use crate::proving::ProofQuestion;
 
 pub(super) const MEMBERS: [&str; 3] = ["harlem", "hennepin", "kentucky"];
 
@@ -75,7 +85,7 @@ fn genesis() -> Genesis {
     };
     let mut members: Vec<_> = MEMBERS.into_iter().map(founder).collect();
     members[0].nodes.push(node("aggregator", "harlem", NodeRole::Aggregator));
-    let founded = Timestamp(Timestamp::now().0 - 3_600_000);
+    let founded = Timestamp(Timestamp::now().0 - 300_000);
     let parameters = Parameters::default();
     Genesis { chain: name("opt"), founded, rules_version: 1, state_bucket_bits: 8, parameters, members }
 }
@@ -111,6 +121,15 @@ struct Moment {
 }
 
 impl Moment {
+    fn write(&mut self, writes: galen_contracts::Writes) {
+        for (key, value) in writes {
+            match value {
+                Some(value) => self.state.0.insert(key, value),
+                None => self.state.0.remove(&key),
+            };
+        }
+    }
+
     fn at(&self, height: u64) -> Option<&StoredBlock> {
         self.blocks.get(usize::try_from(height.checked_sub(1)?).unwrap())
     }
@@ -189,6 +208,14 @@ pub(super) struct World {
     /// The result document of every job.
     pub(super) result: Mutex<Bytes>,
     pub(super) cards: Mutex<BTreeMap<DatasetName, Card>>,
+    /// Other nodes that are not connected.
+    pub(super) away: Mutex<BTreeSet<NodeName>>,
+    /// Contacts of applicants, by proposal.
+    pub(super) contacts: Mutex<BTreeMap<ProposalId, String>>,
+    /// What was dialled.
+    pub(super) dialled: Mutex<Vec<(NodeAddress, PublicKey)>>,
+    /// The token that applications need; none if they need none.
+    pub(super) invites: Mutex<Option<InvitationToken>>,
 }
 
 impl World {
@@ -210,6 +237,10 @@ impl World {
             openings: Mutex::default(),
             result: Mutex::default(),
             cards: Mutex::default(),
+            away: Mutex::default(),
+            contacts: Mutex::default(),
+            dialled: Mutex::default(),
+            invites: Mutex::default(),
         });
         for member in MEMBERS {
             let account = name(&format!("suspended@{member}"));
@@ -217,6 +248,35 @@ impl World {
             world.done(&format!("admin@{member}"), Call::SuspendAccount { account, reason });
         }
         world
+    }
+
+    /// A face over a new world, without a connection.
+    #[cfg(feature = "fuzzing")]
+    pub(super) async fn face() -> Result<(Arc<Self>, Arc<crate::http::app::App>), String> {
+        let settings = HttpSettings { listen: name("127.0.0.1:0"), public_url: None, tls: None };
+        let server = Server::bind(&settings).await.map_err(|error| error.to_string())?;
+        let world = Self::new();
+        let mut registry = Registry::with_prefix("galen");
+        let metrics = HttpMetrics::new(&mut registry);
+        let shutdown = CancellationToken::new();
+        let app = crate::http::app::App::new(world.services(), metrics, Arc::new(registry), &server, shutdown);
+        Ok((world, Arc::new(app.map_err(|error| error.to_string())?)))
+    }
+
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn own_node(&self) -> NodeName {
+        self.node.clone()
+    }
+
+    fn services(self: &Arc<Self>) -> Services {
+        Services {
+            chain: self.clone(),
+            files: self.clone(),
+            jobs: self.clone(),
+            membership: self.clone(),
+            operator: self.clone(),
+            health: self.clone(),
+        }
     }
 
     pub(super) fn genesis_of(&self) -> Hash {
@@ -256,7 +316,7 @@ impl World {
             chain: self.genesis_hash,
             signer: name(signer),
             salt,
-            valid_until: self.now().plus_ms(60_000),
+            valid_until: Timestamp::now().plus_ms(60_000),
             call,
         };
         body.sign(&key_of(signer)).encode()
@@ -297,23 +357,22 @@ impl World {
         let height = moment.blocks.len() as u64 + 1;
         let parent = moment.blocks.last().map(|block| block.header.clone());
         let time = parent.as_ref().map_or(self.genesis.founded, |header| header.time).plus_ms(1_000);
+        let epoch = get_voter_set(&moment.state).unwrap().epoch;
+        let context =
+            BlockContext { genesis: self.genesis_hash, height, time, rules_version: 1, epoch, recovery: false };
+        let begun = begin_block(&moment.state, &context).unwrap();
+        moment.write(begun.writes);
         let key = signer_key(&moment.state, &decoded.body.signer).unwrap();
         if key.is_none_or(|key| decoded.verify(&key).is_err()) {
             let text = "the signature does not verify";
             return Err(ServiceError::new(ErrorKind::Unauthenticated, "transaction-bad-signature", text));
         }
-        let context = BlockContext { genesis: self.genesis_hash, height, time, rules_version: 1 };
         let recorded = match execute(&moment.state, &context, &decoded).unwrap() {
-            Verdict::Recorded(recorded) => recorded,
+            Verdict::Recorded(recorded) => recorded.after(begun.events),
             Verdict::Void(reason) => return Err(ServiceError::new(ErrorKind::Gone, reason.code(), reason.to_string())),
         };
         let (receipt, writes) = recorded.into_receipt(decoded.id);
-        for (key, value) in writes {
-            match value {
-                Some(value) => moment.state.0.insert(key, value),
-                None => moment.state.0.remove(&key),
-            };
-        }
+        moment.write(writes);
         moment.events.extend(index_entries(height, 0, &receipt));
         let header = BlockHeader {
             genesis: self.genesis_hash,
@@ -321,8 +380,9 @@ impl World {
             height,
             parent: parent.map_or(self.genesis_hash, |header| header.hash()),
             time,
-            epoch: 0,
+            epoch,
             voter_set: Hash::ZERO,
+            next_voter_set: Hash::ZERO,
             rules_version: 1,
             proposer: self.node.clone(),
             raft_term: 1,
@@ -387,11 +447,25 @@ impl ChainService for World {
     }
 
     fn peers(&self) -> Vec<PeerStatus> {
-        Vec::new()
+        let away = self.away.lock().unwrap();
+        let others = self.genesis.nodes().into_iter().filter(|node| node.name != self.node);
+        others
+            .map(|node| PeerStatus {
+                connected: !away.contains(&node.name),
+                node: node.name,
+                role: node.role,
+                connected_since: None,
+                round_trip_us: None,
+            })
+            .collect()
     }
 
     fn view(&self) -> Result<Box<dyn ChainView + '_>, ServiceError> {
         Ok(Box::new(Arc::clone(&self.moment.lock().unwrap())))
+    }
+
+    fn prove(&self, question: ProofQuestion, _: Instant) -> BoxFuture<'_, Result<Vec<u8>, ServiceError>> {
+        Box::pin(async move { Ok(format!("{question:?}").into_bytes()) })
     }
 
     fn submit(
@@ -570,6 +644,78 @@ impl JobService for World {
     }
 }
 
+impl MembershipService for World {
+    fn apply(
+        &self,
+        application: SignedApplication,
+        contacts: String,
+        _salt: [u8; 32],
+    ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>> {
+        async move {
+            let call = Call::Apply { application: Box::new(application) };
+            let status = self.apply(self.transaction("node-1.harlem", call))?;
+            self.contacts.lock().unwrap().insert(ProposalId(status.id.0), contacts);
+            Ok(status)
+        }
+        .boxed()
+    }
+
+    fn invite(&self) -> Option<InvitationToken> {
+        *self.invites.lock().unwrap()
+    }
+
+    fn is_invited(&self, token: Option<InvitationToken>) -> bool {
+        let invites = *self.invites.lock().unwrap();
+        invites.is_none() || invites == token
+    }
+
+    fn contacts(
+        &self,
+        proposal: ProposalId,
+        _sponsor: NodeName,
+        _commitment: Hash,
+    ) -> BoxFuture<'_, Result<String, ServiceError>> {
+        let found = self.contacts.lock().unwrap().get(&proposal).cloned();
+        async move { found.ok_or_else(|| ServiceError::new(ErrorKind::NotFound, "contacts-unknown", "none are here")) }
+            .boxed()
+    }
+}
+
+impl OperatorService for World {
+    fn ordering(&self) -> OrderingStatus {
+        OrderingStatus {
+            participation: Participation::Voting,
+            detail: String::new(),
+            raft_id: 1,
+            joint: false,
+            change_pending: false,
+            change_pending_seconds: 0,
+            blocked_by: None,
+            history_from: 1,
+        }
+    }
+
+    fn transfer_leadership(&self, to: Option<NodeName>) -> BoxFuture<'_, Result<NodeName, ServiceError>> {
+        async move { Ok(to.unwrap_or_else(|| name("node-1.kentucky"))) }.boxed()
+    }
+
+    fn snapshot(&self) -> BoxFuture<'_, Result<SnapshotSummary, ServiceError>> {
+        let height = self.height();
+        async move { Ok(SnapshotSummary { height, header: Hash::ZERO, rows: 5, bytes: 500 }) }.boxed()
+    }
+
+    fn backup(&self) -> BoxFuture<'_, Result<BackupSummary, ServiceError>> {
+        let height = self.height();
+        async move { Ok(BackupSummary { folder: "/home/backups/1".into(), height, bytes: 700 }) }.boxed()
+    }
+
+    fn dial_back(&self, address: NodeAddress, key: PublicKey) -> BoxFuture<'_, Result<bool, ServiceError>> {
+        let answers = address.as_str().starts_with("/ip4/127.");
+        self.dialled.lock().unwrap().push((address, key));
+        async move { Ok(answers) }.boxed()
+    }
+}
+
 impl HealthService for World {
     fn live(&self) -> Vec<HealthCheck> {
         vec![HealthCheck { name: "ordering-loop", ok: *self.well.lock().unwrap(), detail: "ticked".to_owned() }]
@@ -601,13 +747,12 @@ impl Served {
 
     pub(super) async fn with(tls: Option<TlsFiles>) -> Self {
         let world = World::new();
-        let settings = HttpSettings { listen: name("127.0.0.1:0"), tls };
+        let settings = HttpSettings { listen: name("127.0.0.1:0"), public_url: None, tls };
         let server = Server::bind(&settings).await.unwrap();
         let address = server.address();
         let mut registry = Registry::with_prefix("galen");
         let metrics = HttpMetrics::new(&mut registry);
-        let services =
-            Services { chain: world.clone(), files: world.clone(), jobs: world.clone(), health: world.clone() };
+        let services = world.services();
         let shutdown = CancellationToken::new();
         let serving = serve(server, services, metrics, Arc::new(registry), shutdown.clone());
         let server = tokio::spawn(async move { serving.await.unwrap() });

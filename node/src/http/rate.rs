@@ -11,31 +11,41 @@ struct Bucket {
 }
 
 /// Rates of many keys. A key that is not remembered has a full bucket.
-pub(super) struct Rates<K> {
+pub(crate) struct Rates<K> {
     buckets: HashMap<K, Bucket>,
     burst: u64,
-    per_second: u64,
+    /// Thousandths of a token that come back in a second.
+    millitokens_per_second: u64,
     max: usize,
 }
 
 impl<K: Hash + Eq + Clone> Rates<K> {
-    pub(super) fn new(burst: u32, per_second: u32, max: usize) -> Self {
-        Self { buckets: HashMap::new(), burst: u64::from(burst) * 1000, per_second: per_second.into(), max }
+    pub(crate) fn new(burst: u32, per_second: u32, max: usize) -> Self {
+        Self::of(burst, u64::from(per_second) * 1000, max)
+    }
+
+    /// With so many tokens a minute.
+    pub(crate) fn per_minute(burst: u32, per_minute: u32, max: usize) -> Self {
+        Self::of(burst, u64::from(per_minute) * 1000 / 60, max)
+    }
+
+    fn of(burst: u32, millitokens_per_second: u64, max: usize) -> Self {
+        Self { buckets: HashMap::new(), burst: u64::from(burst) * 1000, millitokens_per_second, max }
     }
 
     fn level(&self, bucket: &Bucket, now: Instant) -> u64 {
         let elapsed = u64::try_from(now.saturating_duration_since(bucket.filled).as_millis()).unwrap_or(u64::MAX);
-        // A token a second is a thousandth a millisecond.
-        bucket.millitokens.saturating_add(elapsed.saturating_mul(self.per_second)).min(self.burst)
+        let back = elapsed.saturating_mul(self.millitokens_per_second) / 1000;
+        bucket.millitokens.saturating_add(back).min(self.burst)
     }
 
     /// Whether a token is there; takes none.
-    pub(super) fn has(&self, key: &K, now: Instant) -> bool {
+    pub(crate) fn has(&self, key: &K, now: Instant) -> bool {
         self.buckets.get(key).is_none_or(|bucket| self.level(bucket, now) >= 1000)
     }
 
     /// Takes a token if one is there.
-    pub(super) fn take(&mut self, key: &K, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, key: &K, now: Instant) -> bool {
         let level = match self.buckets.get(key) {
             Some(bucket) => self.level(bucket, now),
             None => {
@@ -43,12 +53,10 @@ impl<K: Hash + Eq + Clone> Rates<K> {
                 self.burst
             }
         };
-        let (millitokens, taken) = match level.checked_sub(1000) {
-            Some(rest) => (rest, true),
-            None => (level, false),
-        };
+        // A bucket that gives nothing is left as it is: what came back since is not rounded away by those who keep asking.
+        let Some(millitokens) = level.checked_sub(1000) else { return false };
         self.buckets.insert(key.clone(), Bucket { millitokens, filled: now });
-        taken
+        true
     }
 
     /// Forgets full buckets, and where that is not enough the tenth that was used the longest ago.
@@ -92,6 +100,14 @@ mod tests {
         assert!(rates.has(&"b", start));
         let later = start + Duration::from_millis(1000);
         assert_eq!((0..5).filter(|_| rates.take(&"a", later)).count(), 2);
+    }
+
+    #[test]
+    fn slow_rates_come_back_even_to_those_who_keep_asking() {
+        let mut rates = Rates::per_minute(1, 6, 10);
+        let start = Instant::now();
+        let taken = (0..60_000).filter(|ms| rates.take(&"a", start + Duration::from_millis(*ms))).count();
+        assert_eq!(taken, 6);
     }
 
     #[test]
