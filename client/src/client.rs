@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use galen_keys::KeyPair;
-use galen_types::{AccountName, Hash};
+use galen_types::{AccountName, Hash, NodeName};
 use reqwest::Url;
 use tokio::sync::OnceCell;
 
@@ -22,7 +22,9 @@ struct Shared {
     account: Option<(AccountName, KeyPair)>,
     timeouts: Timeouts,
     genesis_expected: Option<Hash>,
-    genesis: OnceCell<Hash>,
+    notice: Option<fn(&str)>,
+    /// The chain and the node, as the node says once.
+    names: OnceCell<(Hash, NodeName)>,
 }
 
 impl Client {
@@ -41,9 +43,17 @@ impl Client {
                 account: config.account,
                 timeouts: config.timeouts,
                 genesis_expected: config.genesis,
-                genesis: OnceCell::new(),
+                notice: config.notice,
+                names: OnceCell::new(),
             }),
         })
+    }
+
+    /// Tells whoever waits why, if they want to know.
+    pub(crate) fn tell(&self, text: &str) {
+        if let Some(notice) = self.shared.notice {
+            notice(text);
+        }
     }
 
     /// The account that this client speaks for.
@@ -55,18 +65,31 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Integrity`] when the node's chain is not the one configured; otherwise what the request gives.
-    pub fn genesis_hash(&self) -> BoxFuture<'_, Result<Hash, ClientError>> {
+    pub async fn genesis_hash(&self) -> Result<Hash, ClientError> {
+        self.names().await.map(|(genesis, _)| *genesis)
+    }
+
+    /// The node's name, asked once.
+    ///
+    /// # Errors
+    /// As [`Client::genesis_hash`].
+    pub async fn node_name(&self) -> Result<NodeName, ClientError> {
+        self.names().await.map(|(_, node)| node.clone())
+    }
+
+    /// What requests are signed for: the chain and the node.
+    pub(crate) fn names(&self) -> BoxFuture<'_, Result<&(Hash, NodeName), ClientError>> {
         let ask = async || {
-            let genesis = self.chain().await?.genesis;
+            let status = self.chain().await?;
             match self.shared.genesis_expected {
-                Some(expected) if expected != genesis => {
-                    Err(ClientError::Integrity(format!("the node's chain is {genesis}, not {expected}")))
+                Some(expected) if expected != status.genesis => {
+                    Err(ClientError::Integrity(format!("the node's chain is {}, not {expected}", status.genesis)))
                 }
-                _ => Ok(genesis),
+                _ => Ok((status.genesis, status.node)),
             }
         };
-        // Boxed: signing a request asks for the genesis, which is itself a request (an unsigned one).
-        Box::pin(async move { self.shared.genesis.get_or_try_init(ask).await.copied() })
+        // Boxed: signing a request asks for the names, which is itself a request (an unsigned one).
+        Box::pin(async move { self.shared.names.get_or_try_init(ask).await })
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {

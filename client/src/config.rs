@@ -24,6 +24,8 @@ pub struct ClientConfig {
     pub plain_http_allowed: bool,
     /// The chain to speak with; a node of another one is refused. Without it the node's word is taken.
     pub genesis: Option<Hash>,
+    /// Told once, in words for a person, when a transaction waits longer than usual, and why.
+    pub notice: Option<fn(&str)>,
 }
 
 impl ClientConfig {
@@ -36,6 +38,7 @@ impl ClientConfig {
             ca_file: None,
             plain_http_allowed: false,
             genesis: None,
+            notice: None,
         }
     }
 
@@ -94,7 +97,7 @@ pub(crate) fn parse_base_url(text: &str, plain_http_allowed: bool) -> Result<(Ur
         "http" if loopback || plain_http_allowed => {}
         "http" => {
             return Err(ClientError::Configuration(format!(
-                "`{text}` is plain http to another machine; use https, or allow plain http explicitly"
+                "`{text}` is plain http to another machine; use https, or say --allow-plain-http (`plain_http_allowed`) where the network between is trusted"
             )));
         }
         _ => return Err(wrong("it starts neither with http:// nor https://")),

@@ -6,12 +6,12 @@ use std::fmt::Display;
 use galen_types::access::{Contract, Grant, Request};
 use galen_types::api::{
     AuditEntry, AuditQuery, BlockDetail, BlockSummary, ChainStatus, ContractSet, DatasetDetail, DatasetSearch,
-    DatasetSummary, DownloadTicket, FileVerification, JobDetail, Page, PeerStatus,
+    DatasetSummary, DownloadTicket, FileVerification, JobDetail, NodeDetail, NodeStatus, Page, PeerStatus,
 };
 use galen_types::job::{Job, JobState};
-use galen_types::member::{Account, Member, Node};
+use galen_types::member::{Account, Member};
 use galen_types::proposal::Proposal;
-use galen_types::{AccountName, DatasetName, Genesis, MemberName, Parameters, TransactionId};
+use galen_types::{AccountName, DatasetName, Genesis, MemberName, NodeName, Parameters, TransactionId};
 use reqwest::Method;
 
 use crate::client::Client;
@@ -63,6 +63,11 @@ impl Client {
         self.exchange(outgoing).await.map(drop).map_err(|failure| failure.error)
     }
 
+    /// The node, how far its chain has come, and how it takes part in ordering.
+    pub async fn node_status(&self) -> Answer<NodeStatus> {
+        self.get(Signing::Open, &["v1", "chain"], &[]).await
+    }
+
     /// The node and how far its chain has come.
     pub async fn chain(&self) -> Answer<ChainStatus> {
         self.get(Signing::Open, &["v1", "chain"], &[]).await
@@ -110,9 +115,15 @@ impl Client {
         self.get(Signing::Required, &["v1", "accounts", &account.to_string()], &[]).await
     }
 
-    /// The registered nodes.
-    pub async fn nodes(&self, paging: Paging) -> Answer<Page<Node>> {
-        self.get(Signing::Required, &["v1", "nodes"], &paging.query()).await
+    /// The registered nodes, of one member or of all.
+    pub async fn nodes(&self, member: Option<&MemberName>, paging: Paging) -> Answer<Page<NodeDetail>> {
+        let [start_after, limit] = paging.query();
+        self.get(Signing::Required, &["v1", "nodes"], &[("member", text(member)), start_after, limit]).await
+    }
+
+    /// One registered node.
+    pub async fn node(&self, node: &NodeName) -> Answer<NodeDetail> {
+        self.get(Signing::Required, &["v1", "nodes", &node.to_string()], &[]).await
     }
 
     /// The node's peers.

@@ -5,6 +5,8 @@
 //! - [`Client::submit`], [`Client::apply`]: transactions, sent again with the same bytes until their validity ends.
 //! - [`Client::publish_file`], [`Client::download`]: files, in constant memory.
 //! - [`Client::run_job`]: compute jobs, from the filter's opening to the checked result.
+//! - [`Client::send_application`], [`Client::join_status`]: the way into a consortium, without an account.
+//! - [`Client::transaction_proof`], [`Client::state_proof`]: offline proofs.
 //! - [`Client::events`]: what happens on the chain, as a stream.
 
 mod client;
@@ -15,8 +17,10 @@ mod endpoints;
 mod error;
 mod events;
 mod local_file;
+mod membership;
 mod page;
 mod progress;
+mod proof;
 mod publish;
 mod transaction;
 mod transport;

@@ -16,6 +16,8 @@ use crate::transport::{Content, Failure, Outgoing, Signing};
 
 /// How long a request may take beyond the time that the node was given to wait.
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
+/// After how long somebody who waits is told why.
+const NOTICE_AFTER: Duration = Duration::from_secs(3);
 /// Longest time that a node can be told to wait, milliseconds.
 const WAIT_MS_MAX: u128 = 60_000;
 /// First pause before the same bytes are sent again; doubled each time.
@@ -127,11 +129,12 @@ impl Client {
     /// [`ClientError::OutcomeUnknown`] when it may have been, and no receipt came back in time.
     pub async fn send(&self, transaction: &PreparedTransaction, wait: Wait) -> Result<TransactionStatus, ClientError> {
         let started = Instant::now();
+        let mut told = false;
         let mut pause = RETRY_PAUSE_FIRST;
         // Whether an earlier attempt may have put it into the chain.
         let mut uncertain = false;
         loop {
-            let failure = match self.send_once(transaction, wait).await {
+            let failure = match self.send_aloud(transaction, wait, &mut told).await {
                 Ok(status) if wait.is_reached_by(status.finality) => return Ok(status),
                 Ok(_) => {
                     uncertain = true;
@@ -155,6 +158,17 @@ impl Client {
                 && started.elapsed() >= self.timeouts().unreachable;
             let wanted = failure.as_ref().and_then(|failure| failure.retry_after).unwrap_or(pause);
             let over = never_reached || Instant::now() + wanted >= transaction.deadline;
+            if let Some(failure) = &failure
+                && !over
+                && !told
+                && started.elapsed() >= NOTICE_AFTER
+            {
+                told = true;
+                self.tell(&format!(
+                    "{}; the transaction is sent again until {}",
+                    failure.error, transaction.valid_until
+                ));
+            }
             match failure {
                 Some(failure) if over && !uncertain => return Err(failure.error),
                 _ if over => return self.settle(transaction, wait).await,
@@ -172,6 +186,28 @@ impl Client {
             Ok(status) if status.receipt.is_some() && wait.is_reached_by(status.finality) => Ok(status),
             _ => Err(ClientError::OutcomeUnknown { id }),
         }
+    }
+
+    /// As [`Self::send_once`]; says so, once, when the node is silent for long.
+    async fn send_aloud(
+        &self,
+        transaction: &PreparedTransaction,
+        wait: Wait,
+        told: &mut bool,
+    ) -> Result<TransactionStatus, Failure> {
+        let mut sending = std::pin::pin!(self.send_once(transaction, wait));
+        if !*told {
+            tokio::select! {
+                outcome = &mut sending => return outcome,
+                () = sleep(NOTICE_AFTER) => {}
+            }
+            *told = true;
+            self.tell(&format!(
+                "no block holds transaction {} yet: a majority of voters may be away; waiting until {}",
+                transaction.id, transaction.valid_until
+            ));
+        }
+        sending.await
     }
 
     async fn send_once(&self, transaction: &PreparedTransaction, wait: Wait) -> Result<TransactionStatus, Failure> {

@@ -151,12 +151,8 @@ impl Client {
                 };
                 let mut nonce = [0; 16];
                 getrandom::fill(&mut nonce)?;
-                let parts = SignedParts {
-                    genesis: &self.genesis_hash().await?,
-                    method: outgoing.method.as_str(),
-                    path: &path,
-                    body: &body,
-                };
+                let (genesis, node) = self.names().await?;
+                let parts = SignedParts { genesis, node, method: outgoing.method.as_str(), path: &path, body: &body };
                 let signature = RequestSignature::sign(&parts, name.clone(), Timestamp::now(), nonce, &keys.signing);
                 Some(signature.to_string())
             }

@@ -85,7 +85,9 @@ async fn requests_are_signed_over_path_query_and_body() {
     assert_eq!(request.path, "/v1/datasets?text=birth+weight+%26+more");
     let signature: RequestSignature = request.authorization.unwrap().parse().unwrap();
     let body = Hash(*blake3::hash(b"").as_bytes());
-    let parts = SignedParts { genesis: &support::genesis(), method: "GET", path: &request.path, body: &body };
+    let node = "node-1.harlem".parse().unwrap();
+    let parts =
+        SignedParts { genesis: &support::genesis(), node: &node, method: "GET", path: &request.path, body: &body };
     signature.verify(&parts, &keys().public_key()).unwrap();
 }
 

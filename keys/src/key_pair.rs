@@ -32,6 +32,15 @@ impl KeyPair {
         Ok(Self::from_secrets(&secrets))
     }
 
+    /// The same encryption key beside a fresh signing key: what was wrapped to a node before its key was replaced must stay
+    /// readable to it.
+    ///
+    /// # Errors
+    /// When the operating system gives no random numbers.
+    pub fn with_new_signing_key(&self) -> Result<Self, getrandom::Error> {
+        Ok(Self { signing: Self::generate()?.signing, encryption: self.encryption.clone() })
+    }
+
     /// The keys of a seed, always the same: for testnets whose keys must come out again. Whoever knows the seed has
     /// the keys.
     pub fn from_seed(seed: &[u8; 32]) -> Self {

@@ -166,7 +166,8 @@ pub fn encryption_key() -> galen_types::member::EncryptionKey {
 
 pub fn chain_status() -> Answer {
     Answer::json(&serde_json::json!({
-        "chain": "main", "genesis": genesis(), "node": "node-1.harlem", "role": "voter", "version": "0.1.0",
+        "chain": "main", "genesis": genesis(), "node": "node-1.harlem", "role": "voter",
+        "version": "0.1.0",
         "encryption_key": encryption_key(), "height": 3, "header": Hash([4; 32]),
         "time": "2026-11-21T10:00:00.000Z", "certified_height": 3, "epoch": 0, "voters": ["node-1.harlem"],
         "quorum": 1, "faults_tolerated": 0, "peers": 0, "ready": true,
