@@ -90,7 +90,7 @@ pub struct Check {
 pub async fn check(testnet: &Testnet, path: &Path, on_checked: &dyn Fn(u64)) -> Result<Check, BenchError> {
     let file = File::open(path).map_err(|cause| BenchError::File { path: path.to_path_buf(), cause })?;
     let nodes: Vec<_> =
-        testnet.plan().nodes.iter().map(|node| Ok((node, testnet.client(node)?))).collect::<Result<_, BenchError>>()?;
+        testnet.plan().present().map(|node| Ok((node, testnet.client(node)?))).collect::<Result<_, BenchError>>()?;
     let mut check = Check { nodes: nodes.len(), ..Check::default() };
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let line = line.map_err(|cause| BenchError::File { path: path.to_path_buf(), cause })?;

@@ -24,6 +24,8 @@ const RESULTS_MAX: usize = 65_536;
 
 /// What one transaction came to.
 pub(crate) struct Sample {
+    /// The client that sent it, counted from 0.
+    pub(crate) client: usize,
     /// When its receipt was back, since the start of the load.
     pub(crate) at: Duration,
     /// From the time it was due to its receipt.
@@ -71,11 +73,11 @@ pub async fn run(
     let started = Instant::now();
     let end = started + options.warm_up + options.duration;
     let schedule = Arc::new(Schedule { rate: options.rate, started, end, next: AtomicU64::new(0) });
-    for (client, calls) in calls {
-        tokio::spawn(one_client(client, calls, Arc::clone(&schedule), results.clone()));
+    for (number, (client, calls)) in calls.into_iter().enumerate() {
+        tokio::spawn(one_client(number, client, calls, Arc::clone(&schedule), results.clone()));
     }
     drop(results);
-    let mut samples = Samples::new(options.warm_up, options.duration);
+    let mut samples = Samples::new(options);
     let mut acknowledged = 0;
     while let Some(sample) = received.recv().await {
         if let (Ok(receipt), Some(record)) = (&sample.outcome, &mut record) {
@@ -124,7 +126,13 @@ impl Schedule {
     }
 }
 
-async fn one_client(client: Client, mut calls: Calls, schedule: Arc<Schedule>, results: mpsc::Sender<Sample>) {
+async fn one_client(
+    number: usize,
+    client: Client,
+    mut calls: Calls,
+    schedule: Arc<Schedule>,
+    results: mpsc::Sender<Sample>,
+) {
     while let Some(due) = schedule.due().await {
         let outcome = match calls.next_call() {
             Ok(call) => client.apply(call, Wait::Committed).await.map_err(Some),
@@ -137,7 +145,7 @@ async fn one_client(client: Client, mut calls: Calls, schedule: Arc<Schedule>, r
             Err(Some(error)) => Err(Failure::Failed(error.to_string())),
             Err(None) => Err(Failure::Failed("the workload ran out of names".to_owned())),
         };
-        let sample = Sample { at: schedule.started.elapsed(), latency: due.elapsed(), outcome };
+        let sample = Sample { client: number, at: schedule.started.elapsed(), latency: due.elapsed(), outcome };
         if results.send(sample).await.is_err() {
             return;
         }

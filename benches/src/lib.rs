@@ -7,6 +7,7 @@
 //! - [`workload`]: the calls.
 //! - [`drive`]: clients in parallel, closed loop or at a fixed rate.
 //! - [`report`]: throughput and latency percentiles, as text, JSON and SVG.
+//! - [`pauses`]: the longest time without a receipt.
 //! - [`acknowledged`]: the record of receipts, and the check that a chain still holds every one of them.
 
 pub mod accounts;
@@ -14,6 +15,7 @@ pub mod acknowledged;
 pub mod drive;
 mod error;
 pub mod options;
+pub mod pauses;
 pub mod report;
 pub mod workload;
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::drive::{Failure, Sample};
 use crate::error::BenchError;
 use crate::options::{BenchOptions, Workload};
+use crate::pauses::Pauses;
 
 /// Latencies are kept in microseconds up to two minutes, to three digits.
 const LATENCY_US_MAX: u64 = 120_000_000;
@@ -27,6 +28,7 @@ pub(crate) struct Samples {
     failed: u64,
     first_failure: Option<String>,
     per_second: Vec<u64>,
+    pauses: Pauses,
 }
 
 /// A measurement's result.
@@ -66,6 +68,12 @@ pub struct Report {
     pub latency_ms_p99: f64,
     /// Greatest.
     pub latency_ms_max: f64,
+    /// Milliseconds of the longest time in which no client got a receipt: the longest pause of commits.
+    pub longest_pause_ms: f64,
+    /// Seconds since the load began at which it began.
+    pub longest_pause_at_s: f64,
+    /// Milliseconds of the longest time in which one client got no receipt while others may have.
+    pub longest_client_pause_ms: f64,
     /// Acknowledged in each second, warm-up included.
     pub per_second: Vec<u64>,
     /// Processors that the machine shows.
@@ -73,7 +81,8 @@ pub struct Report {
 }
 
 impl Samples {
-    pub(crate) fn new(warm_up: Duration, duration: Duration) -> Self {
+    pub(crate) fn new(options: &BenchOptions) -> Self {
+        let (warm_up, duration) = (options.warm_up, options.duration);
         Self {
             warm_up,
             duration,
@@ -83,12 +92,14 @@ impl Samples {
             failed: 0,
             first_failure: None,
             per_second: Vec::new(),
+            pauses: Pauses::new(options.clients, warm_up, warm_up + duration),
         }
     }
 
     pub(crate) fn add(&mut self, sample: &Sample) {
         match &sample.outcome {
             Ok(_) => {
+                self.pauses.receipt(sample.client, sample.at);
                 let second = usize::try_from(sample.at.as_secs()).unwrap_or(usize::MAX).min(86_400);
                 if self.per_second.len() <= second {
                     self.per_second.resize(second + 1, 0);
@@ -118,6 +129,7 @@ impl Samples {
             return Err(BenchError::NothingDone(self.first_failure.unwrap_or_else(|| "none was sent".to_owned())));
         }
         let nodes = testnet.nodes();
+        let pauses = self.pauses.finish();
         let at = |quantile: f64| {
             self.latencies.as_ref().map_or(0.0, |latencies| milliseconds(latencies.value_at_quantile(quantile)))
         };
@@ -140,6 +152,9 @@ impl Samples {
             latency_ms_p90: at(0.9),
             latency_ms_p99: at(0.99),
             latency_ms_max: self.latencies.as_ref().map_or(0.0, |latencies| milliseconds(latencies.max())),
+            longest_pause_ms: pauses.longest.as_secs_f64() * 1000.0,
+            longest_pause_at_s: pauses.longest_at.as_secs_f64(),
+            longest_client_pause_ms: pauses.longest_of_client.as_secs_f64() * 1000.0,
             per_second: self.per_second,
             processors: std::thread::available_parallelism().map_or(1, usize::from),
         })
@@ -167,6 +182,11 @@ impl fmt::Display for Report {
             formatter,
             "latency: p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
             self.latency_ms_p50, self.latency_ms_p90, self.latency_ms_p99, self.latency_ms_max
+        )?;
+        writeln!(
+            formatter,
+            "longest pause: {:.0} ms without a receipt, {:.1} s after the load began; {:.0} ms at a single client",
+            self.longest_pause_ms, self.longest_pause_at_s, self.longest_client_pause_ms
         )?;
         let rate =
             self.rate.map_or("as fast as the clients can".to_owned(), |rate| format!("{rate} a second asked for"));

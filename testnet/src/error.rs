@@ -93,6 +93,14 @@ pub enum TestnetError {
     /// A node's answer.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// A member did not join or leave as it should.
+    #[error("the change of membership stopped at `{step}`: {problem}")]
+    Membership {
+        /// The step.
+        step: &'static str,
+        /// How it is.
+        problem: String,
+    },
     /// The main job did not come out as it must.
     #[error("the main job went wrong at `{step}`: {problem}")]
     Demo {
@@ -123,6 +131,7 @@ impl TestnetError {
             Self::Genesis(error) => error.code(),
             Self::Config(error) => error.code(),
             Self::Client(error) => error.code(),
+            Self::Membership { .. } => "testnet-membership",
             Self::Demo { .. } => "testnet-demo",
         }
     }

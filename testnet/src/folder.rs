@@ -12,10 +12,14 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use galen_keys::{KdfProfile, Keystore, Password, PasswordSource};
-use galen_node::config::{KeySection, NetworkSection, NodeConfig, OrderingSection};
+use galen_node::config::{
+    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
+};
 use galen_node::home::NodeHome;
 use galen_node::http::HttpSettings;
+use galen_node::operate::join::JoinFile;
 use galen_node::telemetry::LogSettings;
+use galen_types::application::Invitation;
 use galen_types::{Genesis, NodeName, Signer};
 
 use crate::error::TestnetError;
@@ -118,29 +122,84 @@ impl Folder {
         let keys = accounts.len() + plan.nodes.len();
         let store = Keystore::open(self.accounts())?;
         let mut written = 0;
-        let mut insert = |store: &Keystore, name: Signer| {
+        let mut next = || {
             on_key(written, keys);
             written += 1;
-            if store.public_keys(&name).is_err() {
-                store.insert(&name, &plan.keys_of(&name), &password, KdfProfile::Testnet)?;
-            }
-            Ok::<_, TestnetError>(())
         };
         for (name, _) in accounts {
-            insert(&store, Signer::Account(name))?;
+            next();
+            insert(&store, plan, Signer::Account(name), &password)?;
         }
         for node in &plan.nodes {
-            let home = self.home(&node.name);
-            create_private(home.root())?;
-            insert(&Keystore::open(home.keys())?, Signer::Node(node.name.clone()))?;
-            write_file(&home.genesis(), &genesis_text, 0o644)?;
-            write_file(&home.config(), &self.config_of(plan, node)?.to_toml()?, 0o644)?;
+            next();
+            self.write_home(plan, node, &password)?;
+            write_file(&self.home(&node.name).genesis(), &genesis_text, 0o644)?;
         }
+        self.write_plan(plan)?;
+        Ok(genesis)
+    }
+
+    /// Writes a node's home without a genesis.
+    fn write_home(&self, plan: &Plan, node: &PlannedNode, password: &Password) -> Result<(), TestnetError> {
+        let home = self.home(&node.name);
+        create_private(home.root())?;
+        insert(&Keystore::open(home.keys())?, plan, Signer::Node(node.name.clone()), password)?;
+        write_file(&home.config(), &self.config_of(plan, node)?.to_toml()?, 0o644)
+    }
+
+    /// Writes the home of an institution's first node, which knows the invitation only, and the keys of the accounts that
+    /// its member will have. What is there already stays.
+    ///
+    /// # Errors
+    /// [`TestnetError`] when something cannot be written.
+    pub(crate) fn write_newcomer(
+        &self,
+        plan: &Plan,
+        node: &PlannedNode,
+        invitation: &Invitation,
+    ) -> Result<(), TestnetError> {
+        let password = self.write_password()?;
+        let store = Keystore::open(self.accounts())?;
+        for (account, _) in Plan::accounts_of(&node.name.member)? {
+            insert(&store, plan, Signer::Account(account), &password)?;
+        }
+        let home = self.home(&node.name);
+        if home.config().is_file() {
+            return Ok(());
+        }
+        create_private(home.root())?;
+        write_join(&home, &JoinFile::new(invitation, node.name.clone()))?;
+        // The configuration comes last: without it the home does not count as made.
+        self.write_home(plan, node, &password)
+    }
+
+    /// What a newcomer's home notes of its joining.
+    ///
+    /// # Errors
+    /// [`TestnetError`] when the home is malformed.
+    pub(crate) fn join_of(&self, node: &NodeName) -> Result<Option<JoinFile>, TestnetError> {
+        Ok(JoinFile::load(&self.home(node))?)
+    }
+
+    /// Notes it in the newcomer's home.
+    ///
+    /// # Errors
+    /// [`TestnetError`] when it cannot be written.
+    pub(crate) fn write_join_of(&self, node: &NodeName, join: &JoinFile) -> Result<(), TestnetError> {
+        write_join(&self.home(node), join)
+    }
+
+    /// Writes the plan, all or nothing.
+    ///
+    /// # Errors
+    /// [`TestnetError`] when it cannot be written.
+    pub(crate) fn write_plan(&self, plan: &Plan) -> Result<(), TestnetError> {
         let text = toml::to_string_pretty(plan)
             .map_err(|error| TestnetError::Malformed { path: self.plan(), cause: error.to_string() })?;
+        let temporary = self.root.join("testnet.toml.new");
         // Its seed decides every key.
-        write_file(&self.plan(), &text, 0o600)?;
-        Ok(genesis)
+        write_file(&temporary, &text, 0o600)?;
+        std::fs::rename(&temporary, self.plan()).map_err(|error| TestnetError::file(self.plan(), error))
     }
 
     fn config_of(&self, plan: &Plan, node: &PlannedNode) -> Result<NodeConfig, TestnetError> {
@@ -148,10 +207,13 @@ impl Folder {
             std::path::absolute(self.password()).map_err(|error| TestnetError::file(self.password(), error))?;
         Ok(NodeConfig {
             node: node.name.clone(),
-            http: HttpSettings { listen: ([127, 0, 0, 1], node.http_port).into(), tls: None },
+            http: HttpSettings { listen: ([127, 0, 0, 1], node.http_port).into(), public_url: None, tls: None },
             network: NetworkSection { listen: loopback(node.network_port)?, listen_files: loopback(node.files_port)? },
             key: KeySection { password_file: Some(password), password_env: None },
             ordering: OrderingSection { compact_entries: plan.compact_entries, ..OrderingSection::default() },
+            ledger: LedgerSection::default(),
+            sync: SyncSection::default(),
+            joining: JoiningSection::default(),
             log: LogSettings::default(),
         })
     }
@@ -166,6 +228,18 @@ impl Folder {
         }
         Ok(PasswordSource::File(path).read("")?)
     }
+}
+
+fn write_join(home: &NodeHome, join: &JoinFile) -> Result<(), TestnetError> {
+    join.write(home).map_err(|error| TestnetError::file(error.path, error.cause))
+}
+
+/// Puts the keys that the plan gives a name into a keystore that does not have the name.
+fn insert(store: &Keystore, plan: &Plan, name: Signer, password: &Password) -> Result<(), TestnetError> {
+    if store.public_keys(&name).is_err() {
+        store.insert(&name, &plan.keys_of(&name), password, KdfProfile::Testnet)?;
+    }
+    Ok(())
 }
 
 fn create_private(path: &Path) -> Result<(), TestnetError> {

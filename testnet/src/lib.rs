@@ -5,15 +5,18 @@
 //! - [`folder`]: where everything lies; what is written at creation.
 //! - [`process`]: nodes as processes: start, stop, kill, whether they live.
 //! - [`network`]: [`Testnet`], the whole of it: up, status, down, reset.
+//! - [`membership`]: members that join and leave while the others go on.
 //! - [`demo`]: the main job, step by step.
 
 pub mod demo;
 mod error;
 pub mod folder;
+pub mod membership;
 pub mod network;
 pub mod plan;
 pub mod process;
 
 pub use error::TestnetError;
+pub use membership::MembershipStep;
 pub use network::{AccountEntry, NodeEntry, NodeStatus, Testnet};
 pub use plan::{Plan, PlanOptions};

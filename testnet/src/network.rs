@@ -24,8 +24,8 @@ const READY_LOOK: Duration = Duration::from_millis(50);
 /// A testnet in a folder.
 #[derive(Debug, Clone)]
 pub struct Testnet {
-    folder: Folder,
-    plan: Plan,
+    pub(crate) folder: Folder,
+    pub(crate) plan: Plan,
     genesis: Hash,
 }
 
@@ -89,7 +89,7 @@ impl Testnet {
             plan
         } else {
             let plan = Plan::new(options)?;
-            for port in plan.nodes.iter().flat_map(|node| [node.http_port, node.network_port, node.files_port]) {
+            for port in plan.nodes.iter().flat_map(PlannedNode::ports) {
                 TcpListener::bind(("127.0.0.1", port)).map_err(|_| TestnetError::PortTaken(port))?;
             }
             folder.write(&plan, on_key)?;
@@ -129,9 +129,9 @@ impl Testnet {
         self.genesis
     }
 
-    /// The nodes.
+    /// The nodes that take part.
     pub fn nodes(&self) -> Vec<NodeEntry> {
-        self.plan.nodes.iter().map(entry_of).collect()
+        self.plan.present().map(entry_of).collect()
     }
 
     /// The accounts, each with its member's voter.
@@ -145,7 +145,9 @@ impl Testnet {
         let accounts = self.plan.accounts()?.into_iter();
         Ok(accounts
             .filter_map(|(account, roles)| {
-                let node = self.plan.nodes.iter().find(|node| node.name.member == account.member)?;
+                let own = self.plan.present().find(|node| node.name.member == account.member);
+                // A member without a node speaks through another's.
+                let node = own.or_else(|| self.plan.present().next())?;
                 let url = entry_of(node).url;
                 Some(AccountEntry {
                     account,
@@ -177,12 +179,12 @@ impl Testnet {
     /// # Errors
     /// [`TestnetError`] when one ends, or is not ready in time.
     pub async fn up(&self, program: &Path, on_node: &dyn Fn(&NodeEntry)) -> Result<(), TestnetError> {
-        for node in &self.plan.nodes {
+        for node in self.plan.present() {
             if NodeProcess::find(&self.folder, &node.name).is_none() {
                 NodeProcess::start(&self.folder, &node.name, program)?;
             }
         }
-        for node in &self.plan.nodes {
+        for node in self.plan.present() {
             self.ready(node).await?;
             on_node(&entry_of(node));
         }
@@ -243,7 +245,21 @@ impl Testnet {
     /// [`TestnetError`] when there is no such account.
     pub fn client_as(&self, account: &AccountName) -> Result<Client, TestnetError> {
         let url = self.accounts()?.into_iter().find(|entry| &entry.account == account).map(|entry| entry.url);
-        let url = url.ok_or_else(|| TestnetError::Plan(format!("this testnet has no account {account}")))?;
+        self.client_of(
+            url.ok_or_else(|| TestnetError::Plan(format!("this testnet has no account {account}")))?,
+            account,
+        )
+    }
+
+    /// A client of an account at any node.
+    ///
+    /// # Errors
+    /// [`TestnetError::Client`].
+    pub fn client_at(&self, node: &PlannedNode, account: &AccountName) -> Result<Client, TestnetError> {
+        self.client_of(entry_of(node).url, account)
+    }
+
+    fn client_of(&self, url: String, account: &AccountName) -> Result<Client, TestnetError> {
         let keys = self.plan.keys_of(&galen_types::Signer::Account(account.clone()));
         let mut config = ClientConfig::new(url).with_account(account.clone(), keys);
         config.genesis = Some(self.genesis);
@@ -256,7 +272,7 @@ impl Testnet {
     /// [`TestnetError::Client`] when no client can be made.
     pub async fn status(&self) -> Result<Vec<NodeStatus>, TestnetError> {
         let mut statuses = Vec::new();
-        for node in &self.plan.nodes {
+        for node in self.plan.present() {
             let pid = NodeProcess::find(&self.folder, &node.name).map(|process| process.pid);
             let chain = if pid.is_some() { self.client(node)?.chain().await.ok() } else { None };
             statuses.push(NodeStatus { entry: entry_of(node), pid, chain });
@@ -275,6 +291,18 @@ impl Testnet {
             process.stop();
         }
         running.len()
+    }
+
+    /// Asks one node to stop and waits until it has; `false` when it did not run.
+    ///
+    /// # Errors
+    /// [`TestnetError::UnknownNode`].
+    pub fn stop(&self, name: &str) -> Result<bool, TestnetError> {
+        let process = NodeProcess::find(&self.folder, &self.node(name)?.name);
+        if let Some(process) = &process {
+            process.stop();
+        }
+        Ok(process.is_some())
     }
 
     /// Ends one node at once, as a crash would; `false` when it did not run.
@@ -301,6 +329,6 @@ impl Testnet {
     }
 }
 
-fn entry_of(node: &PlannedNode) -> NodeEntry {
+pub(crate) fn entry_of(node: &PlannedNode) -> NodeEntry {
     NodeEntry { node: node.name.clone(), role: node.role, url: format!("http://127.0.0.1:{}", node.http_port) }
 }

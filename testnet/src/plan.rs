@@ -38,6 +38,10 @@ pub struct PlanOptions {
     pub compact_entries: Option<usize>,
     /// Further accounts of the first member with the role owner, for load: `load-0`, `load-1`, ...
     pub load_accounts: usize,
+    /// The chain's parameters; the usual ones when `None`.
+    pub parameters: Option<Parameters>,
+    /// Whether each node is registered at a port of its own for relays, instead of at the port on which it listens.
+    pub relays: bool,
 }
 
 impl Default for PlanOptions {
@@ -49,6 +53,8 @@ impl Default for PlanOptions {
             seed: None,
             compact_entries: None,
             load_accounts: 0,
+            parameters: None,
+            relays: false,
         }
     }
 }
@@ -66,8 +72,17 @@ pub struct Plan {
     /// Further owner accounts of the first member.
     #[serde(default)]
     pub load_accounts: usize,
-    /// The members, in the order of their ports.
+    /// The founding members, in the order of their ports.
     pub members: Vec<Slug>,
+    /// Members that were admitted since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joined: Vec<Slug>,
+    /// Members that left or were removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Slug>,
+    /// The chain's parameters where they are not the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Parameters>,
     /// The nodes, in the order of their ports.
     pub nodes: Vec<PlannedNode>,
 }
@@ -86,6 +101,35 @@ pub struct PlannedNode {
     pub network_port: u16,
     /// Files between nodes.
     pub files_port: u16,
+    /// Where peers reach it when it is not `network_port` itself: a relay's port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_port: Option<u16>,
+    /// Whether it is registered by the chain and not by the genesis.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub joined: bool,
+    /// Whether it left for good: its home stays, its process is not started any more.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+impl PlannedNode {
+    /// Every port on 127.0.0.1 that it takes, its relay's too.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        [self.http_port, self.network_port, self.files_port].into_iter().chain(self.relay_port).collect()
+    }
+
+    /// Where peers reach it.
+    ///
+    /// # Errors
+    /// [`TestnetError::Plan`] when the port makes no address.
+    pub fn address(&self) -> Result<NodeAddress, TestnetError> {
+        loopback(self.relay_port.unwrap_or(self.network_port))
+    }
 }
 
 impl Plan {
@@ -108,7 +152,8 @@ impl Plan {
         if voters == 0 || voters > members.len() {
             return Err(problem(format!("--nodes must be 1 to {}: one voter a member", members.len())));
         }
-        let spare = u16::try_from(3 * (members.len() + 1)).unwrap_or(u16::MAX);
+        let ports_of_node = if options.relays { 4 } else { 3 };
+        let spare = u16::try_from(ports_of_node * (members.len() + 1)).unwrap_or(u16::MAX);
         if options.port_base < 1024 || options.port_base.checked_add(spare).is_none() {
             return Err(problem(format!("--port must be 1024 to {}", u16::MAX - spare)));
         }
@@ -131,16 +176,90 @@ impl Plan {
                 http_port: port,
                 network_port: port + count,
                 files_port: port + 2 * count,
+                relay_port: options.relays.then_some(port + 3 * count),
+                joined: false,
+                left: false,
             })
             .collect();
         let compact_entries = options.compact_entries.unwrap_or(OrderingSection::default().compact_entries);
         let load_accounts = options.load_accounts;
-        Ok(Self { founded: Timestamp::now(), seed, compact_entries, load_accounts, members, nodes })
+        Ok(Self {
+            founded: Timestamp::now(),
+            seed,
+            compact_entries,
+            load_accounts,
+            members,
+            joined: Vec::new(),
+            left: Vec::new(),
+            parameters: options.parameters.clone(),
+            nodes,
+        })
+    }
+
+    /// The nodes that take part: neither those that left, nor those of institutions that are not admitted yet.
+    pub fn present(&self) -> impl Iterator<Item = &PlannedNode> {
+        self.nodes.iter().filter(|node| !node.left && self.present_members().any(|member| member == &node.name.member))
+    }
+
+    /// The members that take part, founders first.
+    pub fn present_members(&self) -> impl Iterator<Item = &Slug> {
+        self.members.iter().chain(&self.joined).filter(|member| !self.left.contains(member))
+    }
+
+    /// Plans a node of a member at the next ports that nobody holds.
+    ///
+    /// # Errors
+    /// [`TestnetError::Plan`] when the name is no name or taken, or no ports are left.
+    pub(crate) fn plan_node(&mut self, name: NodeName, role: NodeRole) -> Result<&PlannedNode, TestnetError> {
+        if self.nodes.iter().any(|node| node.name == name) {
+            return Err(TestnetError::Plan(format!(
+                "there is, or was, a node {name} in this testnet; choose another name"
+            )));
+        }
+        let highest = self.nodes.iter().flat_map(PlannedNode::ports).max().unwrap_or(PORT_BASE);
+        let relayed = self.nodes.iter().any(|node| node.relay_port.is_some());
+        let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+        let mut ports = (highest.saturating_add(1)..u16::MAX).filter(free);
+        let mut next = || ports.next().ok_or_else(|| TestnetError::Plan("no ports are free any more".to_owned()));
+        let node = PlannedNode {
+            name,
+            role,
+            http_port: next()?,
+            network_port: next()?,
+            files_port: next()?,
+            relay_port: if relayed { Some(next()?) } else { None },
+            joined: true,
+            left: false,
+        };
+        self.nodes.push(node);
+        let last = self.nodes.len() - 1;
+        Ok(&self.nodes[last])
+    }
+
+    /// Roles of the accounts that every member of a testnet has: the part of the name before `@`, and what it may do.
+    ///
+    /// # Errors
+    /// [`TestnetError::Plan`] when a built-in name is no name.
+    pub(crate) fn accounts_of(member: &Slug) -> Result<Vec<(AccountName, Role)>, TestnetError> {
+        let account = |(account, role)| Ok((AccountName { account: slug(account)?, member: member.clone() }, role));
+        ACCOUNTS.into_iter().map(account).collect()
+    }
+
+    /// The options that make the same members, voters and ports.
+    pub fn options(&self) -> PlanOptions {
+        let founding = || self.nodes.iter().filter(|node| !node.joined);
+        PlanOptions {
+            members: self.members.iter().map(ToString::to_string).collect(),
+            voters: Some(founding().filter(|node| node.role == NodeRole::Voter).count()),
+            port_base: founding().next().map_or(PORT_BASE, |node| node.http_port),
+            ..PlanOptions::default()
+        }
     }
 
     /// Whether it is what the options ask for; what they leave open fits.
     pub fn fits(&self, options: &PlanOptions) -> bool {
-        let voters = self.nodes.iter().filter(|node| node.role == NodeRole::Voter).count();
+        let founding = self.nodes.iter().filter(|node| !node.joined);
+        let voters = founding.filter(|node| node.role == NodeRole::Voter).count();
         let first = self.nodes.first().map(|node| node.http_port);
         self.members.iter().map(Slug::as_str).eq(options.members.iter().map(String::as_str))
             && options.voters.unwrap_or(self.members.len()) == voters
@@ -148,6 +267,7 @@ impl Plan {
             && options.seed.is_none_or(|seed| seed == self.seed)
             && options.compact_entries.is_none_or(|entries| entries == self.compact_entries)
             && options.load_accounts <= self.load_accounts
+            && options.parameters.as_ref().is_none_or(|parameters| Some(parameters) == self.parameters.as_ref())
     }
 
     /// The keys of an account or node.
@@ -159,17 +279,20 @@ impl Plan {
         KeyPair::from_seed(hasher.finalize().as_bytes())
     }
 
-    /// Every account with its roles, member by member.
+    /// Every account of the members that take part, with its roles, member by member.
     ///
     /// # Errors
     /// [`TestnetError::Plan`] when a built-in name is no name.
     pub fn accounts(&self) -> Result<Vec<(AccountName, Vec<Role>)>, TestnetError> {
+        let members: Vec<&Slug> = self.present_members().collect();
+        self.accounts_of_members(&members)
+    }
+
+    fn accounts_of_members(&self, members: &[&Slug]) -> Result<Vec<(AccountName, Vec<Role>)>, TestnetError> {
         let mut accounts = Vec::new();
-        for (place, member) in self.members.iter().enumerate() {
-            for (account, role) in ACCOUNTS {
-                accounts.push((AccountName { account: slug(account)?, member: member.clone() }, vec![role]));
-            }
-            if place == 0 {
+        for member in members.iter().copied() {
+            accounts.extend(Self::accounts_of(member)?.into_iter().map(|(account, role)| (account, vec![role])));
+            if self.members.first() == Some(member) {
                 for number in 0..self.load_accounts {
                     let account = slug(&format!("load-{number}"))?;
                     accounts.push((AccountName { account, member: member.clone() }, vec![Role::Owner]));
@@ -189,7 +312,8 @@ impl Plan {
             .iter()
             .map(|member| Founder { name: member.clone(), accounts: Vec::new(), nodes: Vec::new() })
             .collect();
-        for (name, roles) in self.accounts()? {
+        let founders: Vec<&Slug> = self.members.iter().collect();
+        for (name, roles) in self.accounts_of_members(&founders)? {
             let keys = self.keys_of(&Signer::Account(name.clone()));
             let account = NewAccount {
                 account: name.account,
@@ -201,12 +325,12 @@ impl Plan {
                 founder.accounts.push(account);
             }
         }
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| !node.joined) {
             let founding = FoundingNode {
                 node: node.name.node.clone(),
                 key: self.keys_of(&Signer::Node(node.name.clone())).public_key(),
                 role: node.role,
-                address: loopback(node.network_port)?,
+                address: node.address()?,
             };
             if let Some(founder) = members.iter_mut().find(|founder| founder.name == node.name.member) {
                 founder.nodes.push(founding);
@@ -217,7 +341,7 @@ impl Plan {
             founded: self.founded,
             rules_version: RULES_VERSION,
             state_bucket_bits: 20,
-            parameters: Parameters::default(),
+            parameters: self.parameters.clone().unwrap_or_default(),
             members,
         };
         genesis.check()?;
@@ -230,7 +354,7 @@ pub(crate) fn loopback(port: u16) -> Result<NodeAddress, TestnetError> {
     NodeAddress::parse(&format!("/ip4/127.0.0.1/tcp/{port}")).map_err(|error| TestnetError::Plan(error.to_string()))
 }
 
-fn slug(text: &str) -> Result<Slug, TestnetError> {
+pub(crate) fn slug(text: &str) -> Result<Slug, TestnetError> {
     Slug::parse(text).map_err(|error| TestnetError::Plan(error.to_string()))
 }
 
@@ -265,6 +389,34 @@ mod tests {
         assert!(!back.fits(&PlanOptions { seed: Some(8), ..options() }));
         assert!(!back.fits(&PlanOptions { voters: Some(3), ..options() }));
         assert!(!back.fits(&PlanOptions { port_base: 8_000, ..options() }));
+    }
+
+    #[test]
+    fn who_joins_later_changes_neither_the_genesis_nor_what_fits() {
+        let mut plan = Plan::new(&options()).unwrap();
+        let genesis = plan.genesis().unwrap();
+        let name: NodeName = "node-1.riverside".parse().unwrap();
+        let node = plan.plan_node(name.clone(), NodeRole::Voter).unwrap().clone();
+        assert!(node.joined && node.http_port > plan.nodes[4].files_port);
+        plan.joined.push(name.member.clone());
+        assert!(plan.plan_node(name.clone(), NodeRole::Voter).is_err(), "a name is used once");
+        let back: Plan = toml::from_str(&toml::to_string_pretty(&plan).unwrap()).unwrap();
+        assert_eq!(back, plan);
+        assert_eq!(plan.genesis().unwrap(), genesis);
+        assert!(plan.fits(&options()) && plan.fits(&plan.options()));
+        assert_eq!((plan.present_members().count(), plan.accounts().unwrap().len()), (5, 20));
+        plan.left.push(name.member.clone());
+        plan.nodes[5].left = true;
+        assert_eq!((plan.present().count(), plan.present_members().count()), (5, 4));
+    }
+
+    #[test]
+    fn nodes_behind_relays_are_registered_at_the_relays_ports() {
+        let plan = Plan::new(&PlanOptions { relays: true, ..options() }).unwrap();
+        let addresses: Vec<_> = plan.genesis().unwrap().nodes().iter().map(|node| node.address.to_string()).collect();
+        let relay = plan.nodes[0].relay_port.unwrap();
+        assert_eq!(addresses[0], format!("/ip4/127.0.0.1/tcp/{relay}"));
+        assert_eq!(relay, PORT_BASE + 15);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl NodeProcess {
         Ok(Self { pid, started })
     }
 
-    /// Whether it lives.
+    /// Whether it lives, or has threads that still end: until the last one is gone its files are locked.
     pub fn is_alive(&self) -> bool {
         start_time(self.pid) == Some(self.started)
     }
@@ -112,13 +112,15 @@ fn reap_when_done(mut child: std::process::Child) {
     });
 }
 
-/// When the kernel started a process, if it runs: field 22 of `/proc/PID/stat` (proc(5)). A zombie does not run.
+/// When the kernel started a process, if it runs: field 22 of `/proc/PID/stat` (proc(5)). A zombie does not run, unless
+/// it is only the first thread of a process whose other threads still end.
 fn start_time(pid: i32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may hold anything.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let threads: u32 = fields.get(17)?.parse().ok()?;
     match *fields.first()? {
-        "Z" | "X" => None,
+        "Z" | "X" if threads <= 1 => None,
         _ => fields.get(19)?.parse().ok(),
     }
 }
