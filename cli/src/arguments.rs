@@ -7,7 +7,7 @@ use galen_types::AccountName;
 
 use crate::command::{
     access, account, audit, bench, block, compute, context, contract, data, genesis, key, ledger, member, node,
-    testnet, tx,
+    parameters, proof, recovery, testnet, tx,
 };
 
 /// Share medical data over a chain of institutions: files stay where they were made, every use is decided by rules and
@@ -89,6 +89,9 @@ pub(crate) enum Command {
     /// The member institutions and their votes
     #[command(subcommand)]
     Member(member::Command),
+    /// Limits and minima that hold for every member, and are voted on
+    #[command(subcommand)]
+    Parameters(parameters::Command),
     /// A member's people and programs
     #[command(subcommand)]
     Account(account::Command),
@@ -112,11 +115,17 @@ pub(crate) enum Command {
     /// Single transactions
     #[command(subcommand)]
     Tx(tx::Command),
+    /// Offline proofs: that something was there, or was not, certified by the voters
+    #[command(subcommand)]
+    Proof(proof::Command),
     /// Measure a testnet: throughput and latency, counted when the receipt is back
     Bench(bench::Arguments),
-    /// A node's stored chain, offline
+    /// A node's stored chain: check it, copy it, bring it back
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Going on when a majority of voters is gone for good: a deliberate act of each remaining member
+    #[command(subcommand)]
+    Recovery(recovery::Command),
     /// Print a completion script for a shell
     Completions {
         /// Which shell

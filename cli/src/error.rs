@@ -45,6 +45,13 @@ pub(crate) enum CliError {
     /// A node did not start, or a fault stopped it.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A node's home, or an operation on it.
+    #[error("{message}")]
+    Operate {
+        /// The cause's code.
+        code: &'static str,
+        message: String,
+    },
     /// The arguments do not make sense together, or what they need is not configured.
     #[error("{message}")]
     Usage { message: String, hint: Option<String> },
@@ -60,6 +67,11 @@ pub(crate) enum CliError {
 }
 
 impl CliError {
+    /// What an operation on a node's home said, with its code.
+    pub(crate) fn operate(code: &'static str, error: &impl std::fmt::Display) -> Self {
+        Self::Operate { code, message: error.to_string() }
+    }
+
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), hint: None }
     }
@@ -103,6 +115,7 @@ impl CliError {
             Self::Bench(error) => error.code(),
             Self::Init(error) => error.code(),
             Self::Run(error) => error.code(),
+            Self::Operate { code, .. } => code,
             Self::Usage { .. } => "usage",
             Self::Failed { .. } => "failed",
             Self::Output(_) | Self::ClosedPipe => "output",
@@ -115,9 +128,10 @@ impl CliError {
             Self::Testnet(TestnetError::Client(error))
             | Self::Bench(BenchError::Client(error) | BenchError::Testnet(TestnetError::Client(error)))
             | Self::Client(error) => error.hint().map(str::to_owned).or_else(|| hint_of_client(error)),
-            Self::Key(KeyError::Missing { name, .. }) => {
-                Some(format!("make one with `galen key new {name}`, or say where it is with --keystore DIR"))
-            }
+            Self::Key(KeyError::Missing { name, folder }) => Some(format!(
+                "make one with `galen key new {name} --keystore {}`, or say where it is with --keystore DIR",
+                folder.display()
+            )),
             Self::Key(KeyError::Password(_)) => {
                 Some("give a file with --password-file FILE, or store one with `galen context add`".to_owned())
             }

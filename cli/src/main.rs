@@ -1,6 +1,7 @@
 //! `galen`: one binary, noun then verb. Data goes to stdout, everything else to stderr.
 
 mod arguments;
+mod ask;
 mod command;
 mod contexts;
 mod error;

@@ -1,6 +1,8 @@
 //! From flags and contexts to a client.
 
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use galen_client::{Client, ClientConfig};
 use galen_keys::{KeyPair, Keystore, PasswordSource};
@@ -9,6 +11,23 @@ use galen_types::{AccountName, DatasetName, Signer, Slug};
 use crate::arguments::Global;
 use crate::contexts::{self, Context, Contexts};
 use crate::error::CliError;
+
+/// The account of the context or the flags, if there is one.
+pub(crate) fn account_if_any(global: &Global) -> Result<Option<AccountName>, CliError> {
+    let context = context(global)?;
+    Ok(global.account.clone().or_else(|| context.and_then(|context| context.account)))
+}
+
+/// The account of the context or the flags with its keys; for what is signed without asking a node.
+pub(crate) fn keys(global: &Global) -> Result<(AccountName, KeyPair), CliError> {
+    let context = context(global)?;
+    let account = account(global, context.as_ref())?;
+    let keys = load_keys(global, context.as_ref(), &account)?;
+    Ok((account, keys))
+}
+
+/// How long a node may be silent over an answer that takes long.
+const LONG: Duration = Duration::from_secs(3_600);
 
 /// The context that the flags name, or the current one; none where there is none.
 pub(crate) fn context(global: &Global) -> Result<Option<Context>, CliError> {
@@ -51,6 +70,16 @@ pub(crate) fn client(global: &Global) -> Result<(Client, AccountName), CliError>
     Ok((Client::new(config.with_account(account.clone(), keys))?, account))
 }
 
+/// As [`client`], for answers that take long: backups read the whole ledger.
+pub(crate) fn patient_client(global: &Global) -> Result<(Client, AccountName), CliError> {
+    let context = context(global)?;
+    let mut config = config(global, context.as_ref())?;
+    config.timeouts.read_idle = LONG;
+    let account = account(global, context.as_ref())?;
+    let keys = load_keys(global, context.as_ref(), &account)?;
+    Ok((Client::new(config.with_account(account.clone(), keys))?, account))
+}
+
 /// A client that speaks for an account if there is one.
 pub(crate) fn client_if_account(global: &Global) -> Result<Client, CliError> {
     let context = context(global)?;
@@ -65,12 +94,19 @@ fn config(global: &Global, context: Option<&Context>) -> Result<ClientConfig, Cl
             "`galen context add NAME --node URL --account ACCOUNT` and `galen context use NAME`, or --node URL",
         )
     })?);
+    config.notice = (!global.quiet).then_some(notice);
     if let Some(context) = context {
         config.ca_file.clone_from(&context.ca_file);
         config.plain_http_allowed = context.plain_http_allowed;
         config.genesis = context.genesis;
     }
     Ok(config)
+}
+
+/// To stderr, like every note.
+fn notice(text: &str) {
+    // Nothing can be said about a stderr that cannot be written.
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn account(global: &Global, context: Option<&Context>) -> Result<AccountName, CliError> {

@@ -51,15 +51,29 @@ fn help_is_as_documented() {
     let home = tempfile::tempdir().unwrap();
     assert_golden("help.txt", &done(home.path(), &["--help"]));
     let nouns = [
-        "testnet", "context", "key", "genesis", "node", "member", "account", "data", "contract", "access", "compute",
-        "block", "tx",
+        "testnet",
+        "context",
+        "key",
+        "genesis",
+        "node",
+        "member",
+        "parameters",
+        "account",
+        "data",
+        "contract",
+        "access",
+        "compute",
+        "block",
+        "tx",
+        "ledger",
+        "recovery",
     ];
     let mut all = String::new();
     for noun in nouns {
         all += &format!("$ galen {noun} --help\n{}\n", done(home.path(), &[noun, "--help"]));
     }
     assert_golden("help_nouns.txt", &all);
-    let verbs: [&[&str]; 13] = [
+    let verbs: &[&[&str]] = &[
         &["data", "add"],
         &["data", "get"],
         &["contract", "set"],
@@ -73,10 +87,22 @@ fn help_is_as_documented() {
         &["bench"],
         &["node", "init"],
         &["ledger", "verify"],
+        &["ledger", "backup"],
+        &["ledger", "restore"],
+        &["member", "apply"],
+        &["member", "vote"],
+        &["member", "propose", "reset-administrator"],
+        &["node", "add"],
+        &["node", "replace"],
+        &["node", "rotate-key"],
+        &["recovery", "draft"],
+        &["recovery", "sign"],
+        &["recovery", "merge"],
+        &["recovery", "apply"],
     ];
     let mut all = String::new();
     for verb in verbs {
-        all += &format!("$ galen {} --help\n{}\n", verb.join(" "), done(home.path(), &[verb, &["--help"]].concat()));
+        all += &format!("$ galen {} --help\n{}\n", verb.join(" "), done(home.path(), &[*verb, &["--help"]].concat()));
     }
     assert_golden("help_verbs.txt", &all);
 }
@@ -92,7 +118,7 @@ fn help_fits_on_a_terminal_of_a_hundred_columns() {
 #[test]
 fn wrong_usage_exits_with_two_and_says_so_on_stderr_only() {
     let home = tempfile::tempdir().unwrap();
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 14] = [
         &["dat", "list"],
         &["data", "add"],
         &["data", "add", "x.csv", "--name", "opt", "--duo", "XXX"],
@@ -101,6 +127,22 @@ fn wrong_usage_exits_with_two_and_says_so_on_stderr_only() {
         &["compute", "run", "--dataset", "harlem/opt", "--stat", "median", "--column", "Age"],
         &["compute", "run", "--dataset", "harlem/opt", "--stat", "mean", "--column", "Age", "--where", "Age >"],
         &["audit", "--since", "yesterday"],
+        &[
+            "member",
+            "apply",
+            "https://harlem.example",
+            "--name",
+            "ohio",
+            "--home",
+            "h",
+            "--address",
+            "/ip4/1.2.3.4/tcp/1",
+        ],
+        &["member", "vote", "0123456789ab"],
+        &["member", "vote", "0123456789ab", "--approve", "--reject"],
+        &["member", "vote", "0123456789ab", "maybe"],
+        &["member", "list", "--contacts"],
+        &["node", "add", "node-2", "--home", "h", "--address", "nowhere"],
     ];
     for arguments in cases {
         let output = run(home.path(), arguments);
@@ -193,12 +235,19 @@ fn a_node_shows_its_status_to_people_and_programs() {
         "time": "2026-11-21T10:00:00.000Z", "certified_height": 41, "epoch": 0,
         "voters": ["node-1.harlem", "node-1.kentucky"], "quorum": 2, "faults_tolerated": 0,
         "leader": "node-1.harlem", "peers": 1, "ready": true,
+        "ordering": {
+            "participation": "learning", "raft_id": 5, "joint": true, "change_pending": true,
+            "change_pending_seconds": 7, "blocked_by": "node-1.ohio", "history_from": 40,
+        },
     });
     let url = answering("200 OK", "application/json", status.to_string());
     let shown = json(home.path(), &["node", "status", "--node", &url]);
     assert_eq!(shown, status);
     let text = done(home.path(), &["node", "status", "--node", &url]);
     assert!(text.contains("node       node-1.harlem (voter), version 0.1.0\n"), "{text}");
+    assert!(text.contains("ordering   learning: catches up; its vote does not count yet (number 5)\n"), "{text}");
+    assert!(text.contains("for 7 s now, two sets of voters hold at once; it waits for node-1.ohio\n"), "{text}");
+    assert!(text.contains("history    whole from height 40 on\n"), "{text}");
     assert!(text.contains("height     42 at 2026-11-21 10:00:00, header 040404040404\n"), "{text}");
 }
 
@@ -283,4 +332,223 @@ fn completions_exist_for_the_common_shells() {
         assert!(done(home.path(), &["completions", shell]).contains("galen"), "{shell}");
     }
     assert_eq!(json(home.path(), &["version"])["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// The beginning of a path, and what is answered there.
+type Answered = (&'static str, &'static str, fn() -> serde_json::Value);
+
+/// A server that answers by path, for commands that ask several things.
+fn serving(answers: &'static [Answered]) -> String {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
+            stream.read_exact(&mut body).unwrap();
+            let found = answers.iter().find(|(path, ..)| head.split(' ').nth(1).unwrap().starts_with(path));
+            let (status, body) =
+                found.map_or(("404 Not Found", serde_json::Value::Null), |(_, status, body)| (*status, body()));
+            let (body, kind) = (body.to_string(), "application/json");
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    url
+}
+
+fn founding_document() -> galen_types::Genesis {
+    galen_types::Genesis {
+        chain: "main".parse().unwrap(),
+        founded: galen_types::Timestamp(0),
+        rules_version: 1,
+        state_bucket_bits: 8,
+        parameters: galen_types::Parameters::default(),
+        members: Vec::new(),
+    }
+}
+
+fn chain_status() -> serde_json::Value {
+    serde_json::json!({
+        "chain": "main", "genesis": founding_document().hash(), "node": "node-1.harlem", "role": "voter",
+        "version": "0.1.0", "encryption_key": format!("x25519:{}", "08".repeat(32)), "height": 42,
+        "header": "04".repeat(32), "time": "2026-11-21T10:00:00.000Z", "certified_height": 41, "epoch": 0,
+        "voters": ["node-1.harlem"], "quorum": 1, "faults_tolerated": 0, "peers": 1, "ready": true,
+    })
+}
+
+const PROPOSAL: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// What the node of a member answers to an applicant.
+const SPONSOR: &[Answered] = &[
+    ("/v1/chain", "200 OK", chain_status),
+    ("/v1/genesis", "200 OK", || serde_json::to_value(founding_document()).unwrap()),
+    ("/v1/applications", "201 Created", || {
+        serde_json::json!({
+            "proposal": PROPOSAL, "sponsor": "node-1.harlem", "closes": "2026-12-01T10:00:00.000Z",
+        })
+    }),
+    ("/v1/join/", "200 OK", || {
+        serde_json::json!({
+            "proposal": PROPOSAL, "state": "pending", "member": "ohio", "node": "node-1.ohio",
+            "ballots": {"approvals": 1, "rejections": 0, "approvals_needed": 3, "members": 4},
+            "closes": "2026-12-01T10:00:00.000Z", "height": 9, "node_time": "2026-11-21T10:00:00.000Z",
+            "version": "0.1.0",
+        })
+    }),
+];
+
+fn password_in(home: &Path) -> String {
+    let password = home.join("password");
+    std::fs::write(&password, "correct horse\n").unwrap();
+    std::fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    password.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn one_command_makes_keys_and_home_and_applies_and_done_again_it_says_where_that_stands() {
+    let home = tempfile::tempdir().unwrap();
+    let (password, node_home) = (password_in(home.path()), home.path().join("node"));
+    let invitation = format!("{}#{}", serving(SPONSOR), founding_document().hash());
+    let apply = |extra: &[&str]| {
+        let node_home = node_home.to_str().unwrap();
+        let arguments = [
+            "member",
+            "apply",
+            &invitation,
+            "--name",
+            "ohio",
+            "--node",
+            "node-1",
+            "--address",
+            "/ip4/127.0.0.1/tcp/7401",
+            "--offer",
+            "voting,datasets",
+            "--contact",
+            "data office",
+            "--home",
+            node_home,
+            "--password-file",
+            &password,
+        ];
+        run(home.path(), &[arguments.as_slice(), extra].concat())
+    };
+    let first = apply(&["--json"]);
+    assert_eq!(first.status.code(), Some(0), "{}", stderr(&first));
+    let applied: serde_json::Value = serde_json::from_str(&stdout(&first)).unwrap();
+    assert_eq!((&applied["proposal"], &applied["state"]), (&PROPOSAL.into(), &"pending".into()));
+    assert_eq!((&applied["administrator"], &applied["node"]), (&"admin@ohio".into(), &"node-1.ohio".into()));
+    let join = std::fs::read_to_string(node_home.join("join.toml")).unwrap();
+    assert!(join.contains(PROPOSAL) && join.contains(&invitation), "{join}");
+    assert!(std::fs::read_to_string(node_home.join("node.toml")).unwrap().contains("/ip4/0.0.0.0/tcp/7401"));
+    let key = json(home.path(), &["key", "show", "admin@ohio"]);
+    assert!(key["key"].as_str().unwrap().starts_with("ed25519:"));
+    assert_eq!(json(home.path(), &["context", "show"])["account"], "admin@ohio");
+
+    let again = apply(&[]);
+    assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
+    assert!(stderr(&again).contains("was sent before"));
+    let text = stdout(&again);
+    assert!(text.contains(applied["node_fingerprint"].as_str().unwrap()), "the keys are the same: {text}");
+    assert!(text.contains(&format!("galen node run --home {}", node_home.display())), "{text}");
+}
+
+#[test]
+fn an_invitation_to_another_chain_makes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let (password, node_home) = (password_in(home.path()), home.path().join("node"));
+    let invitation = format!("{}#{}", serving(SPONSOR), "11".repeat(32));
+    let arguments = [
+        "member",
+        "apply",
+        &invitation,
+        "--name",
+        "ohio",
+        "--address",
+        "/ip4/127.0.0.1/tcp/7401",
+        "--home",
+        node_home.to_str().unwrap(),
+        "--password-file",
+        &password,
+    ];
+    let output = run(home.path(), &arguments);
+    assert_ne!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("the node's chain is"), "{}", stderr(&output));
+    assert!(!node_home.exists());
+}
+
+#[test]
+fn leaving_is_never_done_by_mistake() {
+    let home = tempfile::tempdir().unwrap();
+    let password = password_in(home.path());
+    done(home.path(), &["key", "new", "admin@harlem", "--password-file", &password]);
+    let url = serving(SPONSOR);
+    let output =
+        run(home.path(), &["member", "leave", "--node", &url, "--as", "admin@harlem", "--password-file", &password]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("hint: say so with --yes"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_recovery_is_signed_merged_and_completed_by_the_first_signer_only() {
+    let home = tempfile::tempdir().unwrap();
+    let password = password_in(home.path());
+    for account in ["admin@harlem", "admin@ohio"] {
+        done(home.path(), &["key", "new", account, "--password-file", &password]);
+    }
+    let text = format!(
+        "[recovery]\ngenesis = \"{}\"\nheight = 12\nheader = \"{}\"\nmade = \"2026-11-21T10:00:00.000Z\"\n\
+         lineage = \"{}\"\nabandoned = [\"kentucky\"]\n\
+         [[recovery.voters]]\nnode = \"node-1.harlem\"\nkey = \"ed25519:{}\"\n\
+         [[recovery.voters]]\nnode = \"node-1.ohio\"\nkey = \"ed25519:{}\"\n",
+        "0a".repeat(32),
+        "0b".repeat(32),
+        "00".repeat(32),
+        "0c".repeat(32),
+        "0d".repeat(32)
+    );
+    for copy in ["a.toml", "b.toml"] {
+        std::fs::write(home.path().join(copy), &text).unwrap();
+    }
+    // In the working folder, as the default of --out is.
+    let recovery = |arguments: &[&str], account: &str| {
+        let global = ["--as", account, "--password-file", &password, "--json"];
+        let mut command = galen(home.path());
+        let output = command.current_dir(home.path()).arg("recovery").args(arguments).args(global).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(recovery(&["sign", "a.toml", "--yes"], "admin@harlem")["must_sign"], serde_json::json!(["ohio"]));
+    let half = recovery(&["merge", "a.toml", "b.toml"], "admin@harlem");
+    assert_eq!((&half["complete"], &half["must_sign"]), (&false.into(), &serde_json::json!(["ohio"])));
+    recovery(&["sign", "b.toml", "--yes"], "admin@ohio");
+    assert_eq!(recovery(&["merge", "a.toml", "b.toml"], "admin@ohio")["complete"], false, "ohio is not the first");
+    assert_eq!(recovery(&["merge", "a.toml", "b.toml"], "admin@harlem")["complete"], true);
+    let complete = std::fs::read_to_string(home.path().join("recovery.toml")).unwrap();
+    assert!(complete.starts_with("transaction = "), "{complete}");
+    // Typed twice it is the same file, and nobody takes it back by merging the parts anew.
+    assert_eq!(recovery(&["merge", "a.toml", "b.toml"], "admin@harlem")["complete"], true);
+    assert_eq!(std::fs::read_to_string(home.path().join("recovery.toml")).unwrap(), complete);
+    let mut command = galen(home.path());
+    let global = ["--as", "admin@ohio", "--password-file", &password];
+    let merge = command.current_dir(home.path()).args(["recovery", "merge", "a.toml", "b.toml"]).args(global);
+    let output = merge.output().unwrap();
+    assert_ne!(output.status.code(), Some(0));
+    assert!(stderr(&output).contains("recovery.toml is there already"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(home.path().join("recovery.toml")).unwrap(), complete);
+
+    let apply = run(home.path(), &["recovery", "apply", "node", home.path().join("recovery.toml").to_str().unwrap()]);
+    assert_eq!(apply.status.code(), Some(2));
+    assert!(stderr(&apply).contains("--yes-abandon-the-old-quorum"), "{}", stderr(&apply));
 }

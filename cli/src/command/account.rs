@@ -112,10 +112,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
         Command::Add { name, roles, keys } => {
             let account = own_account(&name, &own)?;
             let context = session::context(global)?;
-            let folder = match &keys.from {
-                Some(folder) => folder.clone(),
-                None => session::keystore_folder(global, context.as_ref())?,
-            };
+            let folder = session::keystore_folder(global, context.as_ref())?;
             let (key, encryption_key) = keys.read(&account, folder)?;
             let new = NewAccount { account: account.account.clone(), key, encryption_key, roles: sorted(roles) };
             (Call::AddAccount(new), format!("account {account} added"))
@@ -140,8 +137,7 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
                     "make them with `galen key new {account} --keystore NEW-DIR`, then give --from NEW-DIR"
                 )));
             }
-            let folder = keys.from.clone().unwrap_or_default();
-            let (key, encryption_key) = keys.read(&account, folder)?;
+            let (key, encryption_key) = keys.read(&account, PathBuf::new())?;
             let done = format!("account {account} has new keys; the old ones are no longer accepted");
             (Call::RotateAccountKey { account, key, encryption_key }, done)
         }
@@ -150,10 +146,12 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
 }
 
 impl Keys {
-    fn read(&self, account: &AccountName, folder: PathBuf) -> Result<(PublicKey, EncryptionKey), CliError> {
+    /// The public keys of an account: as given, or from the folder named or `folder`.
+    pub(crate) fn read(&self, account: &AccountName, folder: PathBuf) -> Result<(PublicKey, EncryptionKey), CliError> {
         if let (Some(key), Some(encryption_key)) = (self.key, self.encryption_key) {
             return Ok((key, encryption_key));
         }
+        let folder = self.from.clone().unwrap_or(folder);
         let keys = Keystore::open(folder)?.public_keys(&Signer::Account(account.clone()))?;
         Ok((keys.public_key, keys.encryption_key))
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use galen_bench::{BenchOptions, Workload, acknowledged};
+use galen_testnet::plan::PORT_BASE;
 use galen_testnet::{PlanOptions, Testnet};
 
 use crate::command::testnet::program;
@@ -17,6 +18,9 @@ pub(crate) struct Arguments {
     /// The testnet to drive; it is made and started where it is not there
     #[arg(long, value_name = "DIR", default_value = "galen-testnet")]
     dir: PathBuf,
+    /// The first port of a testnet that is made; one that is there keeps its own
+    #[arg(long, value_name = "PORT", default_value_t = PORT_BASE)]
+    port: u16,
     /// Transactions a second in all [default: as many as the clients can]
     #[arg(long)]
     rate: Option<u32>,
@@ -81,7 +85,8 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<(), CliE
     let testnet = match Testnet::open(&arguments.dir) {
         Ok(testnet) => testnet,
         Err(galen_testnet::TestnetError::Absent(_)) => {
-            Testnet::make(&arguments.dir, &PlanOptions::default(), &|done, total| {
+            let options = PlanOptions { port_base: arguments.port, ..PlanOptions::default() };
+            Testnet::make(&arguments.dir, &options, &|done, total| {
                 bar.set_message(format!("making keys: {done} of {total}"));
             })?
         }

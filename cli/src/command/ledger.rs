@@ -1,4 +1,6 @@
-//! `galen ledger`: a node's stored chain, offline.
+//! `galen ledger`: a node's stored chain.
+
+mod copy;
 
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use galen_types::Genesis;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::arguments::Global;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::table::fields;
@@ -16,6 +19,12 @@ use crate::table::fields;
 pub(crate) enum Command {
     /// Recompute every hash, signature and certificate of a stopped node's ledger, and execute every block again
     Verify(Verify),
+    /// Have the running node take a snapshot of its state, for peers that are far behind
+    Snapshot,
+    /// Back a node's home up: ledger, configuration, encrypted keys, stored files; never its ordering log
+    Backup(copy::Backup),
+    /// Restore a backup into a new home, checked before and after
+    Restore(copy::Restore),
 }
 
 #[derive(Debug, Args)]
@@ -34,18 +43,26 @@ pub(crate) struct Verify {
     scratch: Option<PathBuf>,
 }
 
-pub(crate) fn run(command: Command, output: Output) -> Result<(), CliError> {
-    let Command::Verify(verify) = command;
-    let (ledger, genesis_file) = places(&verify)?;
+pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Result<(), CliError> {
+    match command {
+        Command::Verify(arguments) => verify(&arguments, output),
+        Command::Snapshot => copy::snapshot(global, output).await,
+        Command::Backup(backup) => copy::backup(backup, global, output).await,
+        Command::Restore(restore) => copy::restored(restore, output),
+    }
+}
+
+fn verify(verify: &Verify, output: Output) -> Result<(), CliError> {
+    let (ledger, genesis_file) = places(verify)?;
     let text = std::fs::read_to_string(&genesis_file).map_err(|error| CliError::file(&genesis_file, &error))?;
     let genesis =
         Genesis::from_toml(&text).map_err(|error| CliError::failed(format!("{}: {error}", genesis_file.display())))?;
     output.note(&format!("checking against the founding document {} ({})", genesis.hash(), genesis_file.display()));
-    let scratch = scratch(&verify);
+    let scratch = scratch(verify);
     let bars = Bars::new(output);
     let report = verify_folder(&ledger, &genesis, scratch.as_deref(), &mut |progress| bars.show(progress))
         .map_err(|error| CliError::failed(error.to_string()).or_hint("is the node that uses this folder stopped?"))?;
-    bars.bar.finish_and_clear();
+    bars.clear();
     output.document(&document(&report), || human(&report))?;
     if report.is_sound() {
         return Ok(());
@@ -119,19 +136,23 @@ fn human(report: &VerifyReport) -> String {
 }
 
 /// One bar that goes through the steps.
-struct Bars {
+pub(crate) struct Bars {
     bar: ProgressBar,
 }
 
 impl Bars {
-    fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         let bar = if output.shows_progress() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{msg:28} [{bar:30}] {pos}/{len} {per_sec}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         Self { bar: bar.with_style(style.progress_chars("=> ")) }
     }
 
-    fn show(&self, progress: Progress) {
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    pub(crate) fn show(&self, progress: Progress) {
         let step = match progress.step {
             Step::Blocks => "blocks and receipts",
             Step::Signatures => "certificates and signatures",

@@ -1,33 +1,48 @@
-//! `galen member`: the institutions of the consortium, and what they vote on.
+//! `galen member`: the institutions of the consortium, how they come and go, and what they vote on.
 
-use std::path::PathBuf;
+mod apply;
+mod change;
+mod show;
+mod vote;
 
 use clap::Subcommand;
-use galen_client::{Wait, collect_pages};
-use galen_types::proposal::{Ballot, Proposal, ProposalState, ProposedChange};
+use galen_client::{Client, Wait};
+use galen_types::proposal::ProposedChange;
 use galen_types::vocabulary::ReasonCode;
-use galen_types::{Call, MemberName, Parameters};
+use galen_types::{AccountName, Call, MemberName};
 
 use crate::arguments::Global;
+use crate::ask::{confirm, confirm_by_name};
 use crate::command::recorded;
 use crate::error::CliError;
 use crate::identifier::IdentifierPrefix;
 use crate::output::Output;
 use crate::session;
-use crate::table::{Table, fields, or_dash, short, time};
+use crate::table::short;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the members
-    List,
+    /// List the members, or the institutions that want to become one
+    List {
+        /// List the applications that are open, with what they ask for
+        #[arg(long)]
+        pending: bool,
+        /// With --pending: whom to ask about each; for administrators
+        #[arg(long, requires = "pending")]
+        contacts: bool,
+    },
     /// Show a member and its nodes
     Show {
         /// Which
         member: MemberName,
     },
+    /// Print the invitation that an institution applies with
+    Invite,
+    /// Apply for membership: makes account key, node key and node home, and submits the signed application
+    Apply(Box<apply::Apply>),
     /// Propose a change that the members vote on
     #[command(subcommand)]
-    Propose(Change),
+    Propose(change::Change),
     /// List the proposals
     Proposals,
     /// Show a proposal with its ballots
@@ -36,20 +51,8 @@ pub(crate) enum Command {
         id: IdentifierPrefix,
     },
     /// Cast your member's ballot
-    Vote {
-        /// The proposal's id or the id's first digits
-        id: IdentifierPrefix,
-        /// approve or reject
-        ballot: Ballot,
-        /// Why, as a code
-        #[arg(long)]
-        reason: Option<ReasonCode>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Change {
-    /// Suspend a member: its accounts' signatures are no longer accepted
+    Vote(vote::Vote),
+    /// Propose to suspend a member: its signatures are no longer accepted
     Suspend {
         /// Which
         member: MemberName,
@@ -57,168 +60,123 @@ pub(crate) enum Change {
         #[arg(long)]
         reason: ReasonCode,
     },
-    /// Restore a suspended member
+    /// Propose to restore a suspended member
     Restore {
         /// Which
         member: MemberName,
     },
-    /// Replace the chain's parameters
-    Parameters {
-        /// TOML file of parameters; what it leaves out keeps its value
-        file: PathBuf,
+    /// Propose to remove a member for good: grants end, datasets are withdrawn, nodes cut off
+    Remove {
+        /// Which
+        member: MemberName,
+        /// Why, as a code
+        #[arg(long)]
+        reason: ReasonCode,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take your own member out of the consortium for good
+    Leave {
+        /// Why, as a code
+        #[arg(long, default_value = "administrative")]
+        reason: ReasonCode,
+        /// Do not have the member's name typed
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Object to the reset of an administrator's key of your member, before it comes into force
+    Object {
+        /// The proposal's id or the id's first digits
+        id: IdentifierPrefix,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
 }
 
 pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Result<(), CliError> {
-    let (client, _) = session::client(global)?;
+    if let Command::Apply(arguments) = command {
+        return apply::run(*arguments, global, output).await;
+    }
+    let (client, own) = session::client(global)?;
     match command {
-        Command::List => {
-            let members = collect_pages(usize::MAX, |paging| client.members(paging)).await?;
-            output.list(&members, "there are no members", |members| {
-                let mut table = Table::new(&["member", "standing", ">admitted at"]);
-                for member in members {
-                    let admitted = match member.admitted_height {
-                        0 => "founder".to_owned(),
-                        height => height.to_string(),
-                    };
-                    table.row([member.name.to_string(), member.standing.to_string(), admitted]);
-                }
-                table
-            })
-        }
-        Command::Show { member } => {
-            let member = client.member(&member).await?;
-            let mut nodes = collect_pages(usize::MAX, |paging| client.nodes(paging)).await?;
-            nodes.retain(|node| node.name.member == member.name);
-            output.document(&serde_json::json!({ "member": member, "nodes": nodes }), || {
-                let mut table = Table::new(&["node", "role", "address"]);
-                for node in &nodes {
-                    table.row([node.name.to_string(), node.role.to_string(), node.address.to_string()]);
-                }
-                let text = fields(&[
-                    ("member", Some(member.name.to_string())),
-                    ("standing", Some(member.standing.to_string())),
-                ]);
-                format!("{text}\n{}", table.render())
-            })
-        }
-        Command::Propose(change) => {
-            let change = match change {
-                Change::Suspend { member, reason } => ProposedChange::SuspendMember { member, reason },
-                Change::Restore { member } => ProposedChange::RestoreMember { member },
-                Change::Parameters { file } => {
-                    ProposedChange::SetParameters { parameters: changed_parameters(client.parameters().await?, &file)? }
-                }
-            };
-            let status = client.apply(Call::Propose(change), Wait::Committed).await?;
-            let next = format!(
-                "proposal {}\nyour own member's ballot is not cast yet: `galen member vote {} approve`",
-                status.id,
-                short(&status.id)
-            );
-            recorded(output, &status, &next)
-        }
-        Command::Proposals => {
-            let proposals = collect_pages(usize::MAX, |paging| client.proposals(paging)).await?;
-            output.list(&proposals, "there are no proposals", |proposals| {
-                let mut table = Table::new(&["proposal", "state", "change", "by", "made", ">ballots"]);
-                for proposal in proposals {
-                    table.row([
-                        short(&proposal.id),
-                        proposal.state.to_string(),
-                        change_text(&proposal.change),
-                        proposal.proposer.to_string(),
-                        time(proposal.made),
-                        proposal.ballots.len().to_string(),
-                    ]);
-                }
-                table
-            })
-        }
+        Command::Apply(arguments) => apply::run(*arguments, global, output).await,
+        Command::List { pending: false, .. } => show::members(&client, output).await,
+        Command::List { pending: true, contacts } => show::pending(&client, contacts, output).await,
+        Command::Show { member } => show::member(&client, &member, output).await,
+        Command::Invite => invite(&client, output).await,
+        Command::Propose(change) => change::run(change, &client, global, output).await,
+        Command::Proposals => show::proposals(&client, output).await,
         Command::Proposal { id } => {
             let proposal = client.proposal(&id).await?;
-            output.document(&proposal, || human(&proposal))
+            let parameters = client.parameters().await?;
+            output.document(&proposal, || show::human(&proposal, Some(&parameters)))
         }
-        Command::Vote { id, ballot, reason } => {
-            let proposal = client.proposal(&id).await?.id;
-            let status = client.apply(Call::Vote { proposal, ballot, reason }, Wait::Committed).await?;
-            recorded(output, &status, &format!("ballot `{ballot}` cast on proposal {proposal}"))
+        Command::Vote(arguments) => vote::run(arguments, &client, output).await,
+        Command::Suspend { member, reason } => {
+            propose(&client, ProposedChange::SuspendMember { member, reason }, output).await
         }
-    }
-}
-
-/// The parameters in force, with those that a file gives in their place.
-fn changed_parameters(in_force: Parameters, file: &std::path::Path) -> Result<Parameters, CliError> {
-    let wrong = |error: String| CliError::failed(format!("{}: {}", file.display(), error.trim_end()));
-    let text = std::fs::read_to_string(file).map_err(|error| CliError::file(file, &error))?;
-    let given: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    let mut merged = toml::Table::try_from(in_force).map_err(|error| wrong(error.to_string()))?;
-    merge(&mut merged, given);
-    let parameters: Parameters = merged.try_into().map_err(|error: toml::de::Error| wrong(error.to_string()))?;
-    parameters.check().map_err(|error| wrong(error.to_string()))?;
-    Ok(parameters)
-}
-
-fn merge(target: &mut toml::Table, given: toml::Table) {
-    for (key, value) in given {
-        match (target.get_mut(&key), value) {
-            (Some(toml::Value::Table(inner)), toml::Value::Table(given)) => merge(inner, given),
-            (_, value) => {
-                target.insert(key, value);
-            }
+        Command::Restore { member } => propose(&client, ProposedChange::RestoreMember { member }, output).await,
+        Command::Remove { member, reason, yes } => {
+            confirm(&format!("propose to remove {member} for good?"), yes)?;
+            propose(&client, ProposedChange::RemoveMember { member, reason }, output).await
         }
+        Command::Leave { reason, yes } => leave(&client, &own, reason, yes, output).await,
+        Command::Object { id, yes } => object(&client, &id, yes, output).await,
     }
 }
 
-fn change_text(change: &ProposedChange) -> String {
-    match change {
-        ProposedChange::SuspendMember { member, reason } => format!("suspend {member} ({reason})"),
-        ProposedChange::RestoreMember { member } => format!("restore {member}"),
-        ProposedChange::SetParameters { .. } => "set parameters".to_owned(),
-    }
+async fn invite(client: &Client, output: Output) -> Result<(), CliError> {
+    let invitation = client.invitation().await?;
+    output.document(&invitation, || invitation.invitation.clone())?;
+    output.note(&format!(
+        "hand it to the institution; it types:\n  galen member apply '{}' --name NAME --address /ip4/ADDRESS/tcp/7201 \
+         --home DIR --password-file FILE",
+        invitation.invitation
+    ));
+    Ok(())
 }
 
-fn human(proposal: &Proposal) -> String {
-    let closes = (proposal.state == ProposalState::Open).then(|| time(proposal.closes));
-    let mut text = fields(&[
-        ("proposal", Some(proposal.id.to_string())),
-        ("change", Some(change_text(&proposal.change))),
-        ("state", Some(proposal.state.to_string())),
-        ("by", Some(proposal.proposer.to_string())),
-        ("made", Some(time(proposal.made))),
-        ("closes", closes),
-    ]);
-    if let ProposedChange::SetParameters { parameters } = &proposal.change {
-        text.push_str(&format!("\n{}", toml::to_string_pretty(parameters).unwrap_or_default()));
-    }
-    if !proposal.ballots.is_empty() {
-        let mut table = Table::new(&["member", "ballot", "by", "reason"]);
-        for ballot in &proposal.ballots {
-            let reason = or_dash(ballot.reason);
-            table.row([ballot.member.to_string(), ballot.ballot.to_string(), ballot.by.to_string(), reason]);
-        }
-        text.push_str(&format!("\n{}", table.render()));
-    }
-    text
+/// Submits a proposal, and says how to vote on it.
+pub(crate) async fn propose(client: &Client, change: ProposedChange, output: Output) -> Result<(), CliError> {
+    let text = show::change_text(&change);
+    let status = client.apply(Call::Propose(change), Wait::Committed).await?;
+    let id = short(&status.id);
+    let next = format!(
+        "proposal {}: {text}\nyour own member's ballot is not cast yet: `galen member vote {id} --approve`",
+        status.id
+    );
+    recorded(output, &status, &next)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+async fn leave(
+    client: &Client,
+    own: &AccountName,
+    reason: ReasonCode,
+    yes: bool,
+    output: Output,
+) -> Result<(), CliError> {
+    let member = &own.member;
+    let what = format!(
+        "{member} leaves the consortium: its grants end, its datasets are withdrawn, its nodes are cut off, its history \
+         stays"
+    );
+    confirm_by_name(&what, member.as_str(), yes, "--yes")?;
+    let status = client.apply(Call::Leave { reason }, Wait::Committed).await?;
+    recorded(
+        output,
+        &status,
+        &format!(
+            "{member} left the consortium; stop its nodes, and keep their homes for as long as records must be kept"
+        ),
+    )
+}
 
-    #[test]
-    fn a_parameters_file_changes_what_it_names_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("parameters.toml");
-        let mut in_force = Parameters { requests_open_max: 7, ..Parameters::default() };
-        in_force.disclosure.cell_min = 6;
-        std::fs::write(&file, "vote_threshold_percent = 60\n[disclosure]\nrows_min = 20\n").unwrap();
-        let changed = changed_parameters(in_force.clone(), &file).unwrap();
-        assert_eq!((changed.vote_threshold_percent, changed.disclosure.rows_min), (60, 20));
-        assert_eq!((changed.requests_open_max, changed.disclosure.cell_min), (7, 6));
-        std::fs::write(&file, "vote_treshold_percent = 60\n").unwrap();
-        assert!(changed_parameters(in_force.clone(), &file).is_err(), "unknown names are refused");
-        std::fs::write(&file, "vote_threshold_percent = 100\n").unwrap();
-        assert!(changed_parameters(in_force, &file).is_err(), "bounds hold");
-    }
+async fn object(client: &Client, id: &IdentifierPrefix, yes: bool, output: Output) -> Result<(), CliError> {
+    let proposal = client.proposal(id).await?;
+    output.note(show::human(&proposal, None).trim_end());
+    confirm("object to it?", yes)?;
+    let status = client.apply(Call::ObjectToReset { proposal: proposal.id }, Wait::Committed).await?;
+    recorded(output, &status, &format!("objected: proposal {} does not come into force", proposal.id))
 }

@@ -14,6 +14,9 @@ pub(crate) mod key;
 pub(crate) mod ledger;
 pub(crate) mod member;
 pub(crate) mod node;
+pub(crate) mod parameters;
+pub(crate) mod proof;
+pub(crate) mod recovery;
 pub(crate) mod testnet;
 pub(crate) mod tx;
 
@@ -47,7 +50,10 @@ pub(crate) async fn run(arguments: Arguments, output: &Output) -> Result<(), Cli
         Command::Audit(arguments) => audit::run(arguments, global, output).await,
         Command::Block(command) => block::run(command, global, output).await,
         Command::Bench(arguments) => bench::run(arguments, output).await,
-        Command::Ledger(command) => ledger::run(command, output),
+        Command::Ledger(command) => ledger::run(command, global, output).await,
+        Command::Parameters(command) => parameters::run(command, global, output).await,
+        Command::Proof(command) => proof::run(command, global, output).await,
+        Command::Recovery(command) => recovery::run(command, global, output),
         Command::Tx(command) => tx::run(command, global, output).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();

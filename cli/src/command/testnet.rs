@@ -5,10 +5,11 @@ mod show;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use galen_testnet::demo::{self, SiteFile};
-use galen_testnet::plan::{MEMBERS, PORT_BASE};
-use galen_testnet::{PlanOptions, Testnet};
+use galen_testnet::{MembershipStep, PlanOptions, Testnet};
+use galen_types::MemberName;
+use galen_types::member::NodeRole;
 use serde_json::json;
 
 use crate::contexts::{self, Context, Contexts};
@@ -53,8 +54,34 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Let an institution join: it applies, every member votes, its node starts and catches up
+    Add {
+        /// What it calls itself
+        member: MemberName,
+        /// What its node shall do
+        #[arg(long, value_enum, default_value = "voter")]
+        role: NewcomerRole,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Remove a member by the others' vote
+    Remove {
+        /// Which
+        member: MemberName,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Stop every node and delete the testnet
     Reset(Place),
+}
+
+/// What a newcomer's node shall do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum NewcomerRole {
+    /// Order and certify
+    Voter,
+    /// Follow
+    Observer,
 }
 
 /// Which testnet.
@@ -69,15 +96,15 @@ pub(crate) struct Place {
 pub(crate) struct Up {
     #[command(flatten)]
     place: Place,
-    /// The members, one voter each
-    #[arg(long, value_delimiter = ',', value_name = "NAMES", default_values = MEMBERS)]
-    members: Vec<String>,
+    /// The members, one voter each [default: harlem,hennepin,kentucky,mississippi]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    members: Option<Vec<String>>,
     /// How many of the members run a voter [default: all]
     #[arg(long, value_name = "N")]
     nodes: Option<usize>,
-    /// The first port; three for each node are taken
-    #[arg(long, value_name = "PORT", default_value_t = PORT_BASE)]
-    port: u16,
+    /// The first port; three for each node are taken [default: 7200]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
     /// Decides all keys, so that the same seed makes the same testnet [default: drawn]
     #[arg(long)]
     seed: Option<u64>,
@@ -119,6 +146,8 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError
             testnet.start(&node, &program()?).await?;
             output.document(&json!({ "node": name }), || format!("node {name} is ready"))
         }
+        Command::Add { member, role, place } => add(&member, role, &place, output).await,
+        Command::Remove { member, place } => remove(&member, &place, output).await,
         Command::Reset(place) => {
             let dir = place.dir.clone();
             let testnet = Testnet::open(place.dir)?;
@@ -130,19 +159,27 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError
     }
 }
 
+impl Up {
+    /// The testnet of the folder; made where there is none. Options that are not given are those it was made with.
+    fn testnet(&self, on_key: &dyn Fn(usize, usize)) -> Result<Testnet, CliError> {
+        let made = Testnet::open(&self.place.dir).ok();
+        let usual = made.map_or_else(PlanOptions::default, |testnet| testnet.plan().options());
+        let options = PlanOptions {
+            members: self.members.clone().unwrap_or(usual.members),
+            voters: self.nodes.or(usual.voters),
+            port_base: self.port.unwrap_or(usual.port_base),
+            seed: self.seed,
+            compact_entries: self.compact_entries,
+            ..PlanOptions::default()
+        };
+        Ok(Testnet::make(&self.place.dir, &options, on_key)?)
+    }
+}
+
 async fn up(arguments: Up, output: Output) -> Result<(), CliError> {
-    let options = PlanOptions {
-        members: arguments.members,
-        voters: arguments.nodes,
-        port_base: arguments.port,
-        seed: arguments.seed,
-        compact_entries: arguments.compact_entries,
-        ..PlanOptions::default()
-    };
     let bar = spinner(output);
-    let testnet = Testnet::make(&arguments.place.dir, &options, &|done, total| {
-        bar.set_message(format!("making keys: {done} of {total}"));
-    })?;
+    let on_key = |done, total| bar.set_message(format!("making keys: {done} of {total}"));
+    let testnet = arguments.testnet(&on_key)?;
     bar.set_message("starting nodes");
     testnet.up(&program()?, &|node| bar.println(format!("{} is ready at {}", node.node, node.url))).await?;
     bar.finish_and_clear();
@@ -169,6 +206,59 @@ async fn up(arguments: Up, output: Output) -> Result<(), CliError> {
     output.document(&json!({ "nodes": testnet.nodes(), "accounts": accounts }), || {
         show::up(&testnet.nodes(), &accounts, &contexts, &arguments.place.dir)
     })
+}
+
+async fn add(member: &MemberName, role: NewcomerRole, place: &Place, output: Output) -> Result<(), CliError> {
+    let mut testnet = Testnet::open(&place.dir)?;
+    let role = match role {
+        NewcomerRole::Voter => NodeRole::Voter,
+        NewcomerRole::Observer => NodeRole::Observer,
+    };
+    let mut told = Told::new(output);
+    let node = testnet.add(member.as_str(), role, &program()?, &mut |step| told.step(step)).await?;
+    let (steps, seconds) = told.end()?;
+    write_contexts(&testnet, output)?;
+    output.document(&json!({ "node": node, "seconds": seconds, "steps": steps }), || {
+        format!("{member} is a member; {node} has its place after {seconds:.1} s")
+    })
+}
+
+async fn remove(member: &MemberName, place: &Place, output: Output) -> Result<(), CliError> {
+    let mut testnet = Testnet::open(&place.dir)?;
+    let mut told = Told::new(output);
+    let nodes = testnet.remove(member.as_str(), &mut |step| told.step(step)).await?;
+    let (steps, seconds) = told.end()?;
+    remove_contexts_of(&testnet, member)?;
+    output.document(&json!({ "nodes": nodes, "seconds": seconds, "steps": steps }), || {
+        format!("{member} is no member any more, after {seconds:.1} s; its nodes are stopped, its history stays")
+    })
+}
+
+/// The steps of a change, printed as they are done, or kept for one JSON document.
+struct Told {
+    output: Output,
+    steps: Vec<MembershipStep>,
+    written: Result<(), CliError>,
+}
+
+impl Told {
+    fn new(output: Output) -> Self {
+        Self { output, steps: Vec::new(), written: Ok(()) }
+    }
+
+    fn step(&mut self, step: MembershipStep) {
+        if !self.output.is_json() && self.written.is_ok() {
+            self.written = self.output.text(&show::membership(&step));
+        }
+        self.steps.push(step);
+    }
+
+    /// All steps, and the seconds that they took together.
+    fn end(self) -> Result<(Vec<MembershipStep>, f64), CliError> {
+        self.written?;
+        let seconds = self.steps.iter().map(|step| step.seconds).sum();
+        Ok((self.steps, seconds))
+    }
 }
 
 /// A context for each account, named as the account; a researcher becomes the current one where there is none.
@@ -209,6 +299,19 @@ fn remove_contexts(testnet: &Testnet) -> Result<(), CliError> {
     let mut contexts = Contexts::read(&path)?;
     let genesis = testnet.genesis_hash();
     contexts.contexts.retain(|_, context| !(is_of_a_testnet(context) && context.genesis == Some(genesis)));
+    contexts.current = contexts.current.take().filter(|name| contexts.contexts.contains_key(name));
+    contexts.write(&path)
+}
+
+/// Removes the contexts of a member's accounts.
+fn remove_contexts_of(testnet: &Testnet, member: &MemberName) -> Result<(), CliError> {
+    let path = contexts::file_in(&contexts::home()?);
+    let mut contexts = Contexts::read(&path)?;
+    let genesis = testnet.genesis_hash();
+    contexts.contexts.retain(|_, context| {
+        let is_theirs = context.account.as_ref().is_some_and(|account| &account.member == member);
+        !(is_theirs && is_of_a_testnet(context) && context.genesis == Some(genesis))
+    });
     contexts.current = contexts.current.take().filter(|name| contexts.contexts.contains_key(name));
     contexts.write(&path)
 }

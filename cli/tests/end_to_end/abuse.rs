@@ -9,7 +9,7 @@ use galen_types::{AccountName, Hash, Signer, Timestamp};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::sleep;
 
-use crate::support::{Cluster, VOTERS, eventually, noise, publication, raw_http};
+use crate::support::{Cluster, PATIENCE, VOTERS, eventually, noise, publication, raw_http};
 
 const TRANSACTIONS: &str = "/v1/transactions";
 
@@ -18,7 +18,7 @@ async fn assert_all_live(cluster: &Cluster) {
     for node in &cluster.nodes() {
         assert!(cluster.process(node).is_some(), "{node} ended");
         let client = cluster.client(node, "owner@harlem");
-        eventually("the node is ready", Duration::from_secs(20), async || client.ready().await.ok()).await;
+        eventually("the node is ready", PATIENCE, async || client.ready().await.ok()).await;
         let status = client.apply(publication(), Wait::Certified).await.unwrap();
         assert!(status.height.is_some());
     }
@@ -105,6 +105,7 @@ fn signed_get(cluster: &Cluster, account: &str, path: &str) -> String {
     let keys = cluster.testnet.plan().keys_of(&Signer::Account(account.clone()));
     let parts = SignedParts {
         genesis: &cluster.testnet.genesis_hash(),
+        node: &VOTERS[0].parse().unwrap(),
         method: "GET",
         path,
         body: &Hash(*blake3::hash(b"").as_bytes()),

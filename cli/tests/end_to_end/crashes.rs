@@ -1,10 +1,8 @@
 //! Nodes killed with SIGKILL while clients write.
 
-use std::time::Duration;
-
 use galen_testnet::PlanOptions;
 
-use crate::support::{Cluster, Load, VOTERS, assert_once_everywhere, eventually};
+use crate::support::{Cluster, Load, PATIENCE, VOTERS, assert_once_everywhere, eventually};
 
 fn options() -> PlanOptions {
     PlanOptions { load_accounts: 8, ..PlanOptions::default() }
@@ -18,7 +16,7 @@ async fn the_others_go_on_when_the_leader_is_killed_and_it_comes_back() {
     let load = Load::start(&cluster, &VOTERS);
     load.more(100).await;
     assert!(cluster.testnet.kill(&leader).unwrap());
-    let next = eventually("another node leads", Duration::from_secs(20), async || {
+    let next = eventually("another node leads", PATIENCE, async || {
         let named = cluster.chain(others[0]).await?.leader?.to_string();
         (named != leader).then_some(named)
     })

@@ -1,11 +1,9 @@
 //! A node that cannot write any more stops rather than lies.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
-
 use galen_testnet::PlanOptions;
+use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Cluster, Load, VOTERS, assert_once_everywhere, eventually, program};
+use crate::support::{Cluster, Load, PATIENCE, VOTERS, assert_once_everywhere, eventually, program};
 
 /// No file of the node may grow larger, in blocks of 512 bytes: 1 MiB.
 const FILE_BLOCKS_MAX: u32 = 2_048;
@@ -25,10 +23,8 @@ async fn a_node_that_cannot_write_stops_and_the_others_go_on() {
     cluster.testnet.up(&program(), &|_| {}).await.unwrap();
 
     let load = Load::start(&cluster, &VOTERS);
-    eventually("the node with the full disk stops", Duration::from_secs(60), async || {
-        cluster.process(full).is_none().then_some(())
-    })
-    .await;
+    eventually("the node with the full disk stops", PATIENCE, async || cluster.process(full).is_none().then_some(()))
+        .await;
     let log = cluster.log(full);
     assert!(log.contains("the node stops"), "it says why it stops");
     load.more(50).await;

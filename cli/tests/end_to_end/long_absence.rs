@@ -1,10 +1,8 @@
 //! A node that was away for longer than the others keep their ordering logs: what it missed is only in blocks.
 
-use std::time::Duration;
-
 use galen_testnet::PlanOptions;
 
-use crate::support::{Cluster, Load, VOTERS, assert_once_everywhere, eventually};
+use crate::support::{Cluster, Load, PATIENCE, VOTERS, assert_once_everywhere, eventually};
 
 /// Entries after which the ordering logs are cut.
 const COMPACT_ENTRIES: usize = 20;
@@ -21,7 +19,7 @@ async fn a_node_catches_up_from_blocks_and_votes_again() {
 
     let present: Vec<&str> = VOTERS.into_iter().filter(|node| *node != absent).collect();
     let load = Load::start(&cluster, &present);
-    eventually("several logs' worth of blocks are made", Duration::from_secs(60), async || {
+    eventually("several logs' worth of blocks are made", PATIENCE, async || {
         let made = cluster.chain(&leader).await?.height - before;
         (made >= 5 * COMPACT_ENTRIES as u64).then_some(())
     })
@@ -37,7 +35,7 @@ async fn a_node_catches_up_from_blocks_and_votes_again() {
     load.more(20).await;
     acknowledged.extend(load.stop().await);
     let height = cluster.chain(absent).await.unwrap().height;
-    eventually("blocks are certified with the vote of the node that came back", Duration::from_secs(20), async || {
+    eventually("blocks are certified with the vote of the node that came back", PATIENCE, async || {
         (cluster.chain(absent).await?.certified_height >= height).then_some(())
     })
     .await;

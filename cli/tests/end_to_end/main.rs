@@ -4,9 +4,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests assert by panicking")]
 
 mod abuse;
+mod by_command_line;
 mod crashes;
 mod disk_full;
+mod history;
+mod interrupted_join;
+mod joining;
+mod leaving;
 mod long_absence;
+mod lost_answer;
 mod main_job;
+mod partitions;
+mod proofs;
+mod recovery;
+mod replacing;
 mod strangers;
 mod support;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use galen_client::Wait;
 use galen_keys::{KdfProfile, KeyPair, Keystore, PasswordSource};
-use galen_node::config::{KeySection, NetworkSection, NodeConfig, OrderingSection};
+use galen_node::config::{
+    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
+};
 use galen_node::home::NodeHome;
 use galen_node::http::HttpSettings;
 use galen_node::telemetry::LogSettings;
@@ -36,10 +38,13 @@ impl Outsider {
         std::fs::write(home.genesis(), genesis.to_toml().unwrap()).unwrap();
         let config = NodeConfig {
             node: name.clone(),
-            http: HttpSettings { listen: ([127, 0, 0, 1], ports.http_port).into(), tls: None },
+            http: HttpSettings { listen: ([127, 0, 0, 1], ports.http_port).into(), public_url: None, tls: None },
             network: NetworkSection { listen: address(ports.network_port), listen_files: address(ports.files_port) },
             key: KeySection { password_file: Some(password_file), password_env: None },
             ordering: OrderingSection::default(),
+            ledger: LedgerSection::default(),
+            sync: SyncSection::default(),
+            joining: JoiningSection::default(),
             log: LogSettings::default(),
         };
         std::fs::write(home.config(), config.to_toml().unwrap()).unwrap();

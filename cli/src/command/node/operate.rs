@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use galen_node::home::NodeHome;
 use galen_node::operate::{self, CheckItem, InitOptions};
+use galen_node::runtime::RunOptions;
 use galen_types::NodeName;
 use galen_types::member::NodeAddress;
 
@@ -20,6 +21,16 @@ pub(crate) struct Home {
     /// The node's home
     #[arg(long, value_name = "DIR", env = "GALEN_NODE_HOME", hide_env_values = true)]
     home: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    home: Home,
+    /// Order though too few other voters are there to tell whether this disk is older than what the node promised; only
+    /// where it was neither restored nor copied
+    #[arg(long)]
+    trust_disk: bool,
 }
 
 #[derive(Debug, Args)]
@@ -71,8 +82,8 @@ pub(crate) fn init(init: Init, global: &Global, output: Output) -> Result<(), Cl
     })
 }
 
-pub(crate) fn check(home: Home, output: Output) -> Result<(), CliError> {
-    let items = operate::check(&NodeHome::new(home.home));
+pub(crate) async fn check(home: Home, output: Output) -> Result<(), CliError> {
+    let items = operate::check(&NodeHome::new(home.home)).await;
     output.list(&items, "there is nothing to check", |items| {
         let mut table = Table::new(&["checked", "result", "details"]);
         for CheckItem { name, ok, detail } in items {
@@ -86,6 +97,7 @@ pub(crate) fn check(home: Home, output: Output) -> Result<(), CliError> {
     }
 }
 
-pub(crate) async fn run(home: Home) -> Result<(), CliError> {
-    Ok(operate::run(&NodeHome::new(home.home)).await?)
+pub(crate) async fn run(run: Run) -> Result<(), CliError> {
+    let options = RunOptions { trusts_disk: run.trust_disk };
+    Ok(operate::run(&NodeHome::new(run.home.home), options).await?)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use galen_testnet::demo::Step;
-use galen_testnet::{AccountEntry, NodeEntry, NodeStatus};
+use galen_testnet::{AccountEntry, MembershipStep, NodeEntry, NodeStatus};
 
 use crate::table::{Table, joined, or_dash, short};
 
@@ -45,6 +45,10 @@ pub(super) fn step(step: &Step) -> String {
         }
     }
     text
+}
+
+pub(super) fn membership(step: &MembershipStep) -> String {
+    format!("{:6.2} s  {:8}  {}", step.seconds, step.step, step.done)
 }
 
 pub(super) fn up(nodes: &[NodeEntry], accounts: &[AccountEntry], contexts: &[String], dir: &Path) -> String {

@@ -8,7 +8,7 @@ use galen_types::vocabulary::{DataUse, DataUseTerm};
 use galen_types::{Call, ColumnName, Hash, Slug};
 use tokio::task::JoinSet;
 
-use super::{Acknowledged, Cluster, eventually};
+use super::{Acknowledged, Cluster, PATIENCE, eventually};
 
 /// How long a client keeps offering a transaction.
 const VALIDITY: Duration = Duration::from_secs(15);
@@ -26,6 +26,11 @@ pub(crate) struct Load {
 impl Load {
     /// Starts one client for each of the testnet's load accounts; they ask the given nodes in turn.
     pub(crate) fn start(cluster: &Cluster, nodes: &[&str]) -> Self {
+        Self::paced(cluster, nodes, Duration::ZERO)
+    }
+
+    /// The same, with a pause of each client after each receipt.
+    pub(crate) fn paced(cluster: &Cluster, nodes: &[&str], pause: Duration) -> Self {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let mut clients = JoinSet::new();
         for (number, node) in (0..cluster.testnet.plan().load_accounts).zip(nodes.iter().cycle()) {
@@ -40,6 +45,7 @@ impl Load {
                             let (height, index) = (status.height.unwrap(), status.index.unwrap());
                             acknowledged.push(Acknowledged { id: status.id, height, index });
                             count.fetch_add(1, Ordering::Relaxed);
+                            tokio::time::sleep(pause).await;
                         }
                         // The node is dead or has no leader: nothing was promised.
                         Err(
@@ -61,8 +67,7 @@ impl Load {
     pub(crate) async fn more(&self, transactions: usize) {
         let goal = self.count.load(Ordering::Relaxed) + transactions;
         let what = format!("{transactions} more transactions are acknowledged");
-        eventually(&what, Duration::from_secs(40), async || (self.count.load(Ordering::Relaxed) >= goal).then_some(()))
-            .await;
+        eventually(&what, PATIENCE, async || (self.count.load(Ordering::Relaxed) >= goal).then_some(())).await;
     }
 
     /// Ends the load; everything that was acknowledged.

@@ -4,14 +4,23 @@ mod chains;
 mod cluster;
 mod load;
 pub(crate) mod raw_http;
+mod relay;
+mod runbook;
+mod shell;
 
-pub(crate) use chains::{Acknowledged, assert_once_everywhere};
+pub(crate) use chains::{Acknowledged, assert_once_everywhere, assert_once_on};
 pub(crate) use cluster::{Cluster, VOTERS, program};
 pub(crate) use load::{Load, publication};
+pub(crate) use relay::Relays;
+pub(crate) use runbook::Section;
+pub(crate) use shell::Shell;
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+
+/// How long a condition may take to come: many times what it takes on an idle machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits until `look` gives something; a test whose condition never comes fails and says which.
 pub(crate) async fn eventually<T>(what: &str, patience: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> T {
