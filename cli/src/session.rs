@@ -63,18 +63,18 @@ pub(crate) fn open_client(global: &Global) -> Result<Client, CliError> {
 
 /// A client that speaks for the account of the context or the flags.
 pub(crate) fn client(global: &Global) -> Result<(Client, AccountName), CliError> {
-    let context = context(global)?;
-    let config = config(global, context.as_ref())?;
-    let account = account(global, context.as_ref())?;
-    let keys = load_keys(global, context.as_ref(), &account)?;
-    Ok((Client::new(config.with_account(account.clone(), keys))?, account))
+    client_with(global, |_| {})
 }
 
 /// As [`client`], for answers that take long: backups read the whole ledger.
 pub(crate) fn patient_client(global: &Global) -> Result<(Client, AccountName), CliError> {
+    client_with(global, |config| config.timeouts.read_idle = LONG)
+}
+
+fn client_with(global: &Global, configure: impl FnOnce(&mut ClientConfig)) -> Result<(Client, AccountName), CliError> {
     let context = context(global)?;
     let mut config = config(global, context.as_ref())?;
-    config.timeouts.read_idle = LONG;
+    configure(&mut config);
     let account = account(global, context.as_ref())?;
     let keys = load_keys(global, context.as_ref(), &account)?;
     Ok((Client::new(config.with_account(account.clone(), keys))?, account))

@@ -6,10 +6,11 @@ use std::time::Duration;
 use galen_types::ProposalId;
 use galen_types::api::{
     ApplicationContacts, ApplicationReceived, ApplicationSubmission, ApplicationSummary, BackupMade, DialBack,
-    InvitationText, JoinStatus, LeaderTransfer, LeaderTransferOrder, Page, SnapshotMade,
+    InvitationText, JoinStatus, LeaderTransfer, LeaderTransferOrder, Page, SnapshotMade, Withdrawal,
 };
+use galen_types::application::sign_withdrawal;
 use galen_types::proposal::ProposalState;
-use galen_types::{Genesis, NodeName};
+use galen_types::{Genesis, NodeName, SecretKey};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 
@@ -34,6 +35,14 @@ impl Client {
     /// Where an application stands, and once it is admitted what its node starts with. Needs no account.
     pub async fn join_status(&self, proposal: ProposalId) -> Answer<JoinStatus> {
         self.get(Signing::Open, &["v1", "join", &proposal.to_string()], &[]).await
+    }
+
+    /// Takes an application back, signed by the administrator whom it names. Needs no account.
+    pub async fn withdraw_application(&self, proposal: ProposalId, administrator: &SecretKey) -> Answer<JoinStatus> {
+        let withdrawal = Withdrawal { signature: sign_withdrawal(proposal, administrator) };
+        let segments = ["v1", "join", &proposal.to_string(), "withdraw"];
+        let content = Content::Json(json_bytes(&withdrawal)?);
+        self.post(Signing::Open, &segments, content, Some(2 * self.timeouts().request)).await
     }
 
     /// Has the node dial the address in an application. Needs no account.

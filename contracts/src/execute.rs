@@ -220,6 +220,9 @@ fn apply(session: &mut Session<'_>, call: &Call) -> Judged {
         Call::Vote { proposal, ballot, reason } => members::proposals::vote(session, *proposal, *ballot, *reason),
 
         Call::Apply { application } => members::applications::apply(session, application),
+        Call::WithdrawApplication { proposal, signature } => {
+            members::applications::withdraw(session, *proposal, signature)
+        }
         Call::Leave { reason } => members::standing::leave(session, *reason),
         Call::ObjectToReset { proposal } => members::resets::object(session, *proposal),
         Call::AddNode(new) => members::nodes::add(session, new),

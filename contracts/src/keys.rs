@@ -202,7 +202,7 @@ pub fn applications_open() -> Key<Vec<OpenApplication>> {
 }
 
 /// Whether a write under this key can change who the members, nodes and voters are, or the parameters.
-pub(crate) fn is_group_key(key: &[u8]) -> bool {
+pub fn is_group_key(key: &[u8]) -> bool {
     matches!(key.first(), Some(0x01 | 0x02 | 0x05 | 0x06 | 0x10 | 0x12))
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn event_of(tx: &DecodedTransaction) -> Event {
         Call::SuspendAccount { account: name, reason } => because(account(name), *reason),
         Call::Apply { application } => Event { member: Some(application.application.member.clone()), ..about(tx.id.0) },
         Call::Leave { reason } => because(Event { member: Some(member), ..event }, *reason),
-        Call::ObjectToReset { proposal } => about(proposal.0),
+        Call::ObjectToReset { proposal } | Call::WithdrawApplication { proposal, .. } => about(proposal.0),
         Call::AddNode(new) => node(&NodeName { node: new.node.clone(), member }),
         Call::RemoveNode { node: name, reason } => because(node(name), *reason),
         Call::DemoteNode { node: name }
@@ -134,6 +134,7 @@ fn operation_of(call: &Call) -> Operation {
         Call::Apply { .. } => Operation::Apply,
         Call::Leave { .. } => Operation::MemberLeft,
         Call::ObjectToReset { .. } => Operation::ObjectToReset,
+        Call::WithdrawApplication { .. } => Operation::WithdrawApplication,
         Call::AddNode(_) => Operation::AddNode,
         Call::RemoveNode { .. } => Operation::RemoveNode,
         Call::DemoteNode { .. } => Operation::SetNodeRole,

@@ -183,6 +183,12 @@ refusals! {
     /// The applicant holds both keys.
     #[error("a signature of the application does not verify; sign it with the administrator's and the node's key")]
     "application-signature" ApplicationSignature,
+    /// An application is taken back by whoever made it.
+    #[error("the signature is not by the administrator whom the application names; sign with the key that it was made with")]
+    "withdrawal-signature" WithdrawalSignature,
+    /// Only an application is its maker's alone.
+    #[error("proposal {proposal} is no application; a proposal of a member is voted on")]
+    "not-application" NotApplication { proposal: ProposalId },
     /// An application is brought once; what the members rejected does not come back by itself.
     #[error("this application was brought already, as proposal {proposal}; make and sign another if it still matters")]
     "application-repeated" ApplicationRepeated { proposal: ProposalId },

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use galen_types::{Hash, Slug};
 
 use crate::folder;
+use crate::halt::Halt;
 use crate::ledger::Ledger;
 use crate::snapshot::check::check_state;
 use crate::snapshot::{self, SnapshotError};
@@ -94,19 +95,19 @@ fn field<T: FromStr>(text: &str, name: &str) -> Result<T, String> {
 ///
 /// # Errors
 /// [`SnapshotError::NotEmpty`], [`SnapshotError::Unsound`] when the ledger does not agree with itself, or when the disk
-/// refuses; the folder is no backup then.
+/// refuses; [`SnapshotError::Halted`]; the folder is no backup then.
 pub fn backup(ledger: &Ledger, destination: &Path) -> Result<BackupManifest, SnapshotError> {
     require_empty(destination)?;
     let copy = folder::sibling(ledger.path(), COPY);
     folder::remove(&copy)?;
     let copied = snapshot::copy(ledger, &copy)
         .and_then(|_| folder::create(destination))
-        .and_then(|()| folder::copy_files(&copy, &destination.join(DATABASE)));
+        .and_then(|()| folder::copy_files(&copy, &destination.join(DATABASE), &ledger.halt));
     // Also when it failed: its hard links keep files that the ledger has long replaced.
     let removed = folder::remove(&copy);
     copied?;
     removed?;
-    let manifest = check(&destination.join(DATABASE))?;
+    let manifest = check(&destination.join(DATABASE), &ledger.halt)?;
     folder::write(&destination.join(DESCRIPTION), manifest.to_text().as_bytes())?;
     tracing::info!(destination = %destination.display(), height = manifest.height, "the ledger was backed up");
     Ok(manifest)
@@ -130,7 +131,7 @@ pub fn check_backup(backup: &Path) -> Result<BackupManifest, SnapshotError> {
     let bytes = folder::read(&backup.join(DESCRIPTION), DESCRIPTION_BYTES_MAX)?.ok_or_else(absent)?;
     let text = String::from_utf8(bytes).map_err(|_| wrong(format!("`{DESCRIPTION}` is no text")))?;
     let described = BackupManifest::of_text(&text).map_err(wrong)?;
-    let held = check(&backup.join(DATABASE))?;
+    let held = check(&backup.join(DATABASE), &Halt::default())?;
     if described == held {
         return Ok(held);
     }
@@ -147,8 +148,8 @@ pub fn restore(backup: &Path, ledger: &Path) -> Result<BackupManifest, SnapshotE
     let described = check_backup(backup)?;
     let restoring = folder::sibling(ledger, RESTORING);
     folder::remove(&restoring)?;
-    folder::copy_files(&backup.join(DATABASE), &restoring)?;
-    let restored = check(&restoring)?;
+    folder::copy_files(&backup.join(DATABASE), &restoring, &Halt::default())?;
+    let restored = check(&restoring, &Halt::default())?;
     if restored != described {
         let problem = format!("its copy holds height {}, not {}", restored.height, described.height);
         return Err(SnapshotError::Backup { path: backup.to_owned(), problem });
@@ -158,9 +159,9 @@ pub fn restore(backup: &Path, ledger: &Path) -> Result<BackupManifest, SnapshotE
     Ok(restored)
 }
 
-fn check(database: &Path) -> Result<BackupManifest, SnapshotError> {
+fn check(database: &Path, halt: &Halt) -> Result<BackupManifest, SnapshotError> {
     let ledger = Ledger::open_read_only(database)?;
-    check_state(&ledger, |_, _| Ok(()))?;
+    check_state(&ledger, halt, |_, _| Ok(()))?;
     BackupManifest::of(&ledger)
 }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::halt::Halt;
 use crate::snapshot::SnapshotError;
 
 /// Adds what was being done to an error of the file system.
@@ -92,13 +93,14 @@ pub(crate) fn names(path: &Path) -> Result<Vec<String>, SnapshotError> {
 }
 
 /// Copies the files of a flat folder into a new one, synced: independent of the originals, unlike hard links.
-pub(crate) fn copy_files(from: &Path, to: &Path) -> Result<(), SnapshotError> {
+pub(crate) fn copy_files(from: &Path, to: &Path, halt: &Halt) -> Result<(), SnapshotError> {
     create(to)?;
     for name in names(from)? {
         // Each process that opens a store makes these anew.
         if name == "LOCK" || name.starts_with("LOG") {
             continue;
         }
+        halt.look()?;
         let target = to.join(&name);
         fs::copy(from.join(&name), &target).map_err(failed(&target, "it cannot be written"))?;
         File::open(&target).and_then(|file| file.sync_all()).map_err(failed(&target, "it cannot be synced"))?;

@@ -8,6 +8,7 @@ use galen_types::{BlockHeader, Hash, Slug};
 
 use crate::constants::{BLOCK_CACHE_BYTES, FORMAT_VERSION, WRITE_BUFFER_BYTES};
 use crate::error::LedgerError;
+use crate::halt::Halt;
 use crate::meta::{self, DurableMark, GenesisRoot, HistoryPeaks, HistorySpan, OrderingStarted, Progress, Settings};
 use crate::store::column::{Certificates, Column as _, Headers, Meta, OwnSignatures, StateLeaves};
 use crate::store::{Durability, Span, Store, damaged};
@@ -82,6 +83,7 @@ pub struct Ledger {
     pub(crate) last_signed: Mutex<u64>,
     pub(crate) certified: AtomicU64,
     pub(crate) durable: AtomicU64,
+    pub(crate) halt: Halt,
 }
 
 impl Ledger {
@@ -145,6 +147,11 @@ impl Ledger {
         Self::load(store, settings)
     }
 
+    /// Breaks off snapshots and backups of it that are being made, for it is to be closed.
+    pub fn halt_copies(&self) {
+        self.halt.halt();
+    }
+
     /// Reads how far the chain has come and checks that no part of the store lags behind another.
     fn load(store: Store, settings: Settings) -> Result<Self, LedgerError> {
         let reader = store.reader();
@@ -198,6 +205,7 @@ impl Ledger {
             span: Mutex::new(span),
             last_signed: Mutex::new(last_signed),
             certified: AtomicU64::new(certified),
+            halt: Halt::default(),
             durable,
         })
     }

@@ -23,6 +23,7 @@ mod commit;
 pub mod constants;
 mod error;
 mod folder;
+mod halt;
 mod handover;
 mod history;
 pub mod install;
@@ -42,6 +43,7 @@ mod view;
 
 pub use commit::{BlockCommit, PreparedState, StateWrite};
 pub use error::LedgerError;
+pub use halt::Halt;
 pub use handover::{hands_over, next_epoch};
 pub use history::{Absence, HistoryError};
 pub use ledger::{Applied, Ledger, LedgerOptions, Tip};

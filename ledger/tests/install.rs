@@ -241,6 +241,10 @@ fn the_old_ledger_must_be_closed_before_it_is_replaced() {
         Incoming::begin(&folder.path().join("incoming"), snapshot.manifest().clone(), proof(&source, 8)).unwrap();
     receive(&snapshot, &mut incoming);
     let built = incoming.build(&path, &options(), genesis_root(), &mut |_| {}).unwrap();
+    let mut halted = Incoming::resume(&folder.path().join("incoming")).unwrap().unwrap();
+    halted.halt().halt();
+    let error = halted.build(&folder.path().join("other"), &options(), genesis_root(), &mut |_| {}).map(drop);
+    assert_eq!(error.unwrap_err().code(), "snapshot-halted");
     // The node runs on meanwhile, and signs.
     let block = past::Past::of(&source, 3).block;
     assert_eq!(grow_wide(&old, 800), block);

@@ -55,6 +55,19 @@ fn a_snapshot_is_taken_at_the_end_of_a_block_while_blocks_are_committed() {
 }
 
 #[test]
+fn copies_of_a_ledger_that_is_to_be_closed_are_broken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, snapshots) = (open(&folder.path().join("ledger")), folder.path().join("snapshots"));
+    grow_wide(&ledger, 300);
+    ledger.halt_copies();
+    assert_eq!(snapshot::take(&ledger, &snapshots).unwrap_err().code(), "snapshot-halted");
+    assert_eq!(snapshot::list(&snapshots).unwrap(), [] as [u64; 0]);
+    let backup = folder.path().join("backup");
+    assert_eq!(galen_ledger::backup::backup(&ledger, &backup).unwrap_err().code(), "snapshot-halted");
+    assert_eq!(galen_ledger::backup::check_backup(&backup).unwrap_err().code(), "snapshot-absent");
+}
+
+#[test]
 fn every_node_cuts_a_height_into_the_same_parts() {
     let folder = tempfile::tempdir().unwrap();
     let manifests: Vec<Manifest> = ["one", "other"]

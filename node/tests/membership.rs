@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use galen_client::{Client, ClientConfig, Wait};
@@ -421,7 +422,7 @@ async fn the_voter_of_a_suspended_and_restored_member_votes_under_another_number
     consortium.stop().await;
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     std::fs::set_permissions(to, from.metadata().unwrap().permissions()).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -435,45 +436,68 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_three_voters_one_with_an_old_disk_waits_for_the_one_that_knows() {
-    let mut consortium = Consortium::start().await;
-    let [knows, old, away, demoted] = ["node-1.harlem", "node-1.hennepin", "node-1.kentucky", "node-1.mississippi"];
+/// A consortium of three voters, harlem, hennepin and kentucky: mississippi's was demoted, and has left ordering too.
+async fn three_voters() -> Consortium {
+    let consortium = Consortium::start().await;
+    let demoted = "node-1.mississippi";
     let admin = consortium.client("admin@mississippi");
     admin.apply(Call::DemoteNode { node: name(demoted) }, Wait::Certified).await.unwrap();
-    // It has left ordering too, and not only the voter set.
     until(&consortium, demoted, "following", |status| {
         status.ordering.participation == Participation::Following && status.ordering.detail.is_none()
     })
     .await;
     until_settled(&consortium).await;
+    consortium
+}
+
+impl Consortium {
+    /// Starts a stopped node without waiting until it is of use.
+    async fn begin_node(&mut self, node: &str) {
+        let place = self.stopped.iter().position(|(found, _)| found == node).unwrap();
+        let (node, home) = self.stopped.remove(place);
+        let running = Node::start(&home).await.unwrap();
+        self.nodes.push((node, home, running));
+    }
+
+    /// Stops a node, copies its home and starts it again: a disk that will be old.
+    async fn copy_disk(&mut self, node: &str) -> PathBuf {
+        self.stop_node(node).await;
+        let copied = self.folder.path().join("old");
+        copy(self.stopped.last().unwrap().1.root(), &copied);
+        self.start_node(node).await;
+        until_voting(self, node).await;
+        copied
+    }
+
+    /// Puts an older copy in the place of a stopped node's home.
+    fn set_back(&self, node: &str, copied: &Path) {
+        let (_, home) = self.stopped.iter().find(|(found, _)| found == node).unwrap();
+        std::fs::remove_dir_all(home.root()).unwrap();
+        copy(copied, home.root());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_voters_one_with_an_old_disk_waits_for_the_one_that_knows() {
+    let mut consortium = three_voters().await;
+    let [knows, old, away] = ["node-1.harlem", "node-1.hennepin", "node-1.kentucky"];
     // Whoever follows would know too.
-    let followers: Vec<String> = consortium.nodes.iter().map(|(node, _, _)| node.clone()).collect();
-    for follower in followers.iter().filter(|node| ![knows, old, away].contains(&node.as_str())) {
+    for follower in ["node-1.mississippi", "aggregator.harlem"] {
         consortium.stop_node(follower).await;
     }
 
     // What follows is acknowledged by two, and one of them forgets it.
-    consortium.stop_node(old).await;
-    let home = consortium.stopped.iter().find(|(node, _)| node == old).unwrap().1.clone();
-    let copied = consortium.folder.path().join("old");
-    copy(home.root(), &copied);
-    consortium.start_node(old).await;
-    until_voting(&consortium, old).await;
+    let copied = consortium.copy_disk(old).await;
     consortium.stop_node(away).await;
     make_blocks(&consortium, 0, 5).await;
     let before = status(&consortium, knows).await.chain.height;
     consortium.stop_node(old).await;
     consortium.stop_node(knows).await;
-    std::fs::remove_dir_all(home.root()).unwrap();
-    copy(&copied, home.root());
+    consortium.set_back(old, &copied);
 
     // Two of three are a majority, but none of them knows.
     for node in [away, old] {
-        let place = consortium.stopped.iter().position(|(found, _)| found == node).unwrap();
-        let (node, home) = consortium.stopped.remove(place);
-        let running = Node::start(&home).await.unwrap();
-        consortium.nodes.push((node, home, running));
+        consortium.begin_node(node).await;
     }
     until(&consortium, old, "waiting", |status| {
         let waits = status.ordering.detail.as_ref().is_some_and(|detail| detail.contains("--trust-disk"));
@@ -485,6 +509,42 @@ async fn of_three_voters_one_with_an_old_disk_waits_for_the_one_that_knows() {
     let number = until_voting(&consortium, old).await.ordering.raft_id;
     assert!(number > 4, "{number}");
     assert!(status(&consortium, old).await.chain.height >= before);
+    make_blocks(&consortium, 100, 3).await;
+    assert_agree(&consortium).await;
+    consortium.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_three_voters_none_waits_for_ever_for_one_that_gave_its_number_up() {
+    let mut consortium = three_voters().await;
+    let ([sound, other, old], witness) = (["node-1.harlem", "node-1.hennepin", "node-1.kentucky"], "aggregator.harlem");
+    consortium.stop_node("node-1.mississippi").await;
+    let copied = consortium.copy_disk(old).await;
+    make_blocks(&consortium, 0, 5).await;
+    let before = status(&consortium, sound).await.chain.certified_height;
+    for node in [old, witness] {
+        until(&consortium, node, "as far", |status| status.chain.certified_height >= before).await;
+    }
+    for node in [sound, other, old, witness] {
+        consortium.stop_node(node).await;
+    }
+    consortium.set_back(old, &copied);
+
+    // It is convicted by one that follows, and gives its number up before the other voters can ask it.
+    consortium.begin_node(witness).await;
+    consortium.begin_node(old).await;
+    until(&consortium, old, "out of ordering", |status| status.ordering.participation == Participation::Stale).await;
+    assert!(!consortium.home(old).log(3).exists(), "its number is given up");
+
+    // Each of them needs the word of two others, and one of these is that node.
+    for node in [sound, other] {
+        consortium.begin_node(node).await;
+    }
+    for node in [sound, other] {
+        until_voting(&consortium, node).await;
+    }
+    let number = until_voting(&consortium, old).await.ordering.raft_id;
+    assert!(number > 4, "{number}");
     make_blocks(&consortium, 100, 3).await;
     assert_agree(&consortium).await;
     consortium.stop().await;

@@ -7,6 +7,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::encoding::Encoding;
 use crate::hash::{Context, Hash};
+use crate::identifier::ProposalId;
 use crate::member::{NewAccount, NewNode};
 use crate::name::MemberName;
 use crate::signature::{BadSignature, SecretKey, Signature};
@@ -85,6 +86,26 @@ impl SignedApplication {
         let hash = self.application.hash();
         self.application.administrator.key.verify(&hash, &self.administrator_signature)?;
         self.application.node.key.verify(&hash, &self.node_signature)
+    }
+}
+
+/// What an applicant's administrator signs to take the application back.
+fn withdrawal(proposal: ProposalId) -> Hash {
+    Hash::of(Context::Withdrawal, proposal.0.as_bytes())
+}
+
+/// Signs, with the key of the administrator that an application names, that it is taken back.
+pub fn sign_withdrawal(proposal: ProposalId, administrator: &SecretKey) -> Signature {
+    administrator.sign(&withdrawal(proposal))
+}
+
+impl Application {
+    /// Checks that the administrator whom this application names takes it back.
+    ///
+    /// # Errors
+    /// [`BadSignature`] when the signature is not by that key, or for another proposal.
+    pub fn verify_withdrawal(&self, proposal: ProposalId, signature: &Signature) -> Result<(), BadSignature> {
+        self.administrator.key.verify(&withdrawal(proposal), signature)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::member::{EncryptionKey, NewAccount, NewNode, NodeAddress, Role};
 use crate::name::{AccountName, DatasetName, NodeName, Slug, VersionName};
 use crate::proposal::{Ballot, ProposedChange};
 use crate::recovery::SignedRecovery;
-use crate::signature::PublicKey;
+use crate::signature::{PublicKey, Signature};
 use crate::vocabulary::{Purpose, ReasonCode};
 
 /// What a transaction asks for. Tags are part of the format and never reused.
@@ -141,6 +141,15 @@ pub enum Call {
     Recover {
         /// Signed by their administrators.
         recovery: Box<SignedRecovery>,
+    },
+
+    /// A member's node brings it before the members that an institution takes its application back.
+    #[wincode(tag = 19)]
+    WithdrawApplication {
+        /// The application's proposal.
+        proposal: ProposalId,
+        /// By the key of the administrator whom the application names, over the proposal's id.
+        signature: Signature,
     },
 
     // --- datasets

@@ -57,6 +57,8 @@ pub enum Context {
     Parameters,
     /// An institution's application for membership.
     Application,
+    /// An applicant takes its application back: the proposal's id.
+    Withdrawal,
     /// What administrators sign to go on without a lost quorum.
     Recovery,
     /// A snapshot's manifest: its header and what its parts are checked against.
@@ -98,6 +100,7 @@ impl Context {
             Self::Proposal => "galen 2026 proposal v1",
             Self::Parameters => "galen 2026 parameters v1",
             Self::Application => "galen 2026 application v1",
+            Self::Withdrawal => "galen 2026 withdrawal v1",
             Self::Recovery => "galen 2026 recovery v1",
             Self::SnapshotManifest => "galen 2026 snapshot manifest v1",
             Self::SnapshotPart => "galen 2026 snapshot part v1",

@@ -116,6 +116,8 @@ text_enum! {
         Scheduled = 4 "scheduled",
         /// The member concerned objected before it came into force.
         Objected = 5 "objected",
+        /// The institution took its application back.
+        Withdrawn = 6 "withdrawn",
     }
 }
 

@@ -104,6 +104,8 @@ text_enum! {
         Recover = 44 "recover",
         /// A change that was voted on is scheduled.
         ProposalScheduled = 45 "proposal-scheduled",
+        /// An institution took its application back.
+        WithdrawApplication = 46 "withdraw-application",
     }
 }
 

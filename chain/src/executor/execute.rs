@@ -163,7 +163,8 @@ impl Executor {
         if self.config.orders {
             self.cut_points.push_back(CutPoint { index, height, header: hash });
         }
-        Ok(ExecutedBlock { block, hash, receipts })
+        let changes_registry = prepared.writes().iter().any(|(key, _)| galen_contracts::keys::is_group_key(key));
+        Ok(ExecutedBlock { block, hash, receipts, changes_registry })
     }
 }
 

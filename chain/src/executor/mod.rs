@@ -139,6 +139,8 @@ pub struct ExecutedBlock {
     pub hash: Hash,
     /// One receipt a transaction, in order.
     pub receipts: Arc<Vec<Receipt>>,
+    /// Whether it wrote who the members, nodes and voters are, or the parameters.
+    pub changes_registry: bool,
 }
 
 /// The last block, as the next one names it.

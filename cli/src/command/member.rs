@@ -4,6 +4,7 @@ mod apply;
 mod change;
 mod show;
 mod vote;
+mod withdraw;
 
 use clap::Subcommand;
 use galen_client::{Client, Wait};
@@ -40,7 +41,9 @@ pub(crate) enum Command {
     Invite,
     /// Apply for membership: makes account key, node key and node home, and submits the signed application
     Apply(Box<apply::Apply>),
-    /// Propose a change that the members vote on
+    /// Take your institution's application back, while the members have not decided
+    Withdraw(withdraw::Withdraw),
+    /// Propose what no other verb proposes
     #[command(subcommand)]
     Propose(change::Change),
     /// List the proposals
@@ -96,12 +99,14 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Result<(), CliError> {
-    if let Command::Apply(arguments) = command {
-        return apply::run(*arguments, global, output).await;
-    }
+    let command = match command {
+        Command::Apply(arguments) => return apply::run(*arguments, global, output).await,
+        Command::Withdraw(arguments) => return withdraw::run(arguments, global, output).await,
+        command => command,
+    };
     let (client, own) = session::client(global)?;
     match command {
-        Command::Apply(arguments) => apply::run(*arguments, global, output).await,
+        Command::Apply(_) | Command::Withdraw(_) => Ok(()),
         Command::List { pending: false, .. } => show::members(&client, output).await,
         Command::List { pending: true, contacts } => show::pending(&client, contacts, output).await,
         Command::Show { member } => show::member(&client, &member, output).await,

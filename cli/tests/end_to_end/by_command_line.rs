@@ -95,7 +95,13 @@ async fn newcomer(cluster: &mut Cluster, shell: &mut Shell) {
     shell.set("NODE_HOME", cluster.home(NEWCOMER).display());
     shell.set("ADDRESS", format!("/ip4/127.0.0.1/tcp/{network}"));
     shell.set("HTTP", format!("127.0.0.1:{http}"));
-    shell.run(&section.next());
+    let apply = section.next();
+    shell.run(&apply);
+    let mut back = Section::of("join.md", "Taking an application back");
+    let withdrawn = shell.run(&back.next());
+    assert!(withdrawn.contains("withdrawn"), "{withdrawn}");
+    back.done();
+    shell.run(&apply);
     cluster.invite(NEWCOMER, http);
     shell.run(&section.next());
     section.launch(cluster, NEWCOMER);

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use crate::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
-use crate::types::{Entry, HardState, MembershipAt, Persist, RaftId, SnapshotChange, SnapshotMeta};
+use crate::types::{Entry, HardState, LogEnd, MembershipAt, Persist, RaftId, SnapshotChange, SnapshotMeta};
 use crate::vfs::{Vfs, VfsFile};
 
 pub use error::LogError;
@@ -69,6 +69,14 @@ impl Recovered {
             && self.memberships.is_empty()
             && self.entries.is_empty()
             && self.hard_state == HardState::default()
+    }
+
+    /// Where the log ends.
+    #[must_use]
+    pub fn log_end(&self) -> LogEnd {
+        let entry = self.entries.last().map(|entry| LogEnd { term: entry.term, index: entry.index });
+        let cut = self.snapshot.as_ref().map(|snapshot| LogEnd { term: snapshot.term, index: snapshot.index });
+        entry.or(cut).unwrap_or_default()
     }
 }
 

@@ -6,16 +6,17 @@
 //! | (none) | apply | open |
 //! | open | the vote passes | passed: member, administrator and node are registered |
 //! | open | the vote fails, or its time is over | failed |
+//! | open | the applicant takes it back | withdrawn |
 //!
 //! Open applications are kept in one list, so that names and caps are checked without walking; overdue ones do not count,
 //! and the next application writes down that they failed. While an application is open, its keys are kept for it. None is
-//! brought twice: who was rejected signs another.
+//! brought twice: who was rejected, or took it back, signs another.
 
 use galen_types::application::{Application, SignedApplication};
 use galen_types::member::{Account, Member, NodeRole, Role, Standing};
 use galen_types::proposal::{OpenApplication, ProposalState, ProposedChange};
 use galen_types::receipt::Operation;
-use galen_types::{AccountName, Event, MemberName, NodeName, ProposalId, Signer};
+use galen_types::{AccountName, Event, MemberName, NodeName, ProposalId, Signature, Signer};
 
 use super::signing_keys::{self, Claim};
 use super::{accounts, nodes, proposals};
@@ -49,6 +50,26 @@ pub(crate) fn apply(session: &mut Session<'_>, signed: &SignedApplication) -> Ju
     session.put(keys::applications_open(), &open);
     session.put(brought, &proposal.id);
     proposals::store_new(session, &proposal);
+    session.record(session.event());
+    Ok(())
+}
+
+/// The applicant takes an open application back: any member's node brings that, signed by the administrator's key.
+pub(crate) fn withdraw(session: &mut Session<'_>, id: ProposalId, signature: &Signature) -> Judged {
+    session.node()?;
+    let mut proposal = session.require(&keys::proposal(id), || Refusal::ProposalUnknown { proposal: id })?;
+    session.concern(&proposal.change);
+    let ProposedChange::AdmitMember { application } = &proposal.change else {
+        return Err(Refusal::NotApplication { proposal: id }.into());
+    };
+    if proposals::state_at(&proposal, session.now()) != ProposalState::Open {
+        return Err(Refusal::ProposalClosed { proposal: id }.into());
+    }
+    application.application.verify_withdrawal(id, signature).map_err(|_| Refusal::WithdrawalSignature)?;
+    proposal.state = ProposalState::Withdrawn;
+    signing_keys::release(&mut session.changes, &proposal)?;
+    close(session, id)?;
+    session.put(keys::proposal(id), &proposal);
     session.record(session.event());
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! | open | the same, and the change comes into force later | scheduled |
 //! | open | the same, but the change cannot be done any more | failed, naming the rule |
 //! | open | a ballot: even if all others approve, they cannot exceed it | failed |
+//! | open | the applicant takes its application back (`applications.rs`) | withdrawn |
 //! | open | its time is over | failed; a ballot is refused, and the proposer's next proposal records it |
 //! | scheduled | it is due (`schedule.rs`) | passed; failed where it cannot be done any more |
 //! | scheduled | the member concerned objects (`resets.rs`) | objected |

@@ -1,13 +1,14 @@
 //! Applications and admission, the managing agency, parameters and resets that come into force later.
 
 use galen_contracts::{EventQuery, Verdict, index_entries, keys, query, signer_key};
+use galen_types::application::sign_withdrawal;
 use galen_types::member::{NodeRole, Role, Standing};
 use galen_types::proposal::{Ballot, Effective, ProposalState, ProposedChange};
 use galen_types::receipt::Operation;
 use galen_types::vocabulary::ReasonCode;
 use galen_types::{Call, Parameters, ProposalId, PublicKey, TransactionId};
 
-use crate::support::{Consortium, encryption_key, name, new_account, new_node, public_key, sign};
+use crate::support::{Consortium, encryption_key, name, new_account, new_node, public_key, secret_key, sign};
 
 const REASON: ReasonCode = ReasonCode::Administrative;
 
@@ -91,6 +92,42 @@ fn an_application_expires_and_makes_room() {
     assert_eq!(events, expected);
     assert_eq!(chain.proposal_state(first), ProposalState::Failed);
     assert_eq!(query::list_applications_open(&chain.state, chain.now()).unwrap().len(), 1);
+}
+
+/// That the institution takes back its application, signed by its administrator's key as this test knows it.
+fn withdraw(proposal: ProposalId, seed: &str) -> Call {
+    Call::WithdrawApplication { proposal, signature: sign_withdrawal(proposal, &secret_key(seed)) }
+}
+
+#[test]
+fn an_applicant_takes_its_application_back_and_may_apply_again() {
+    let mut chain = Consortium::new();
+    let proposal = chain.apply("bellevue", NodeRole::Voter);
+    chain.done("admin@harlem", vote(proposal, Ballot::Approve));
+    // By its own key and for this application only, whoever's node brings it.
+    chain.refused("withdrawal-signature", "node-1.harlem", withdraw(proposal, "admin@harlem"));
+    let other = chain.apply("lincoln", NodeRole::Voter);
+    let Call::WithdrawApplication { signature, .. } = withdraw(other, "admin@bellevue") else { unreachable!() };
+    chain.refused("withdrawal-signature", "node-1.harlem", Call::WithdrawApplication { proposal, signature });
+    chain.refused("node-required", "admin@harlem", withdraw(proposal, "admin@bellevue"));
+    let parameters = Parameters { requests_open_max: 7, ..Parameters::default() };
+    let change = chain.set_parameters(parameters, 0);
+    let change = ProposalId(chain.done("admin@harlem", Call::Propose(change)));
+    chain.refused("not-application", "node-1.harlem", withdraw(change, "admin@harlem"));
+
+    let (_, recorded) = chain.recorded("node-1.kentucky", withdraw(proposal, "admin@bellevue"));
+    let events: Vec<_> = recorded.events.iter().map(|event| (event.operation, event.member.clone())).collect();
+    assert_eq!(events, [(Operation::WithdrawApplication, Some(name("bellevue")))]);
+    assert_eq!(chain.proposal_state(proposal), ProposalState::Withdrawn);
+    let open = query::list_applications_open(&chain.state, chain.now()).unwrap();
+    assert_eq!(open.iter().map(|proposal| proposal.id).collect::<Vec<_>>(), [other]);
+    chain.refused("proposal-closed", "admin@hennepin", vote(proposal, Ballot::Approve));
+    chain.refused("proposal-closed", "node-1.harlem", withdraw(proposal, "admin@bellevue"));
+    // Name and keys are free, and it can be admitted yet; then it is too late.
+    let again = chain.apply("bellevue", NodeRole::Voter);
+    chain.decide(again, Ballot::Approve);
+    assert!(query::get_member(&chain.state, &name("bellevue")).unwrap().is_some());
+    chain.refused("proposal-closed", "node-1.harlem", withdraw(again, "admin@bellevue"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use galen_contracts::{keys, query};
+use galen_types::application::sign_withdrawal;
 use galen_types::member::{Node, NodeRole, Role, Standing};
 use galen_types::proposal::{Ballot, ProposalState, ProposedChange};
 use galen_types::receipt::Operation;
@@ -11,7 +12,7 @@ use galen_types::{Call, Outcome, Parameters, ProposalId, PublicKey};
 use proptest::prelude::*;
 
 use crate::recovery::{recovery, signed};
-use crate::support::{Consortium, MEMBERS, encryption_key, name, new_account, new_node, public_key, sign};
+use crate::support::{Consortium, MEMBERS, encryption_key, name, new_account, new_node, public_key, secret_key, sign};
 
 /// One step: which kind of call, by whose account, and three choices that the call makes of it; whether it stands in the
 /// same block as the one before.
@@ -114,6 +115,16 @@ fn call_of((kind, who, second, third, _): Step, chain: &Consortium, seen: &Seen)
             (admin, Call::AddAccount(new))
         }
         10 => (admin, Call::ObjectToReset { proposal: picked.unwrap_or(ProposalId(galen_types::Hash::ZERO)) }),
+        11 if third % 2 == 0 => {
+            let open = query::list_applications_open(&chain.state, chain.now()).unwrap();
+            let proposal = open.first().map_or(ProposalId(galen_types::Hash::ZERO), |proposal| proposal.id);
+            let applicant = open.first().map_or("nobody".to_owned(), |proposal| match &proposal.change {
+                ProposedChange::AdmitMember { application } => format!("admin@{}", application.application.member),
+                _ => "nobody".to_owned(),
+            });
+            let signature = sign_withdrawal(proposal, &secret_key(&applicant));
+            (own, Call::WithdrawApplication { proposal, signature })
+        }
         11 | 12 => (admin, Call::Propose(change(chain, (second, third), target, &others))),
         _ => {
             let ballot = if third % 8 == 0 { Ballot::Reject } else { Ballot::Approve };

@@ -1,7 +1,7 @@
 //! The cases of refusals about members, nodes, voters and recoveries.
 
 use galen_contracts::{keys, limits, query};
-use galen_types::application::Application;
+use galen_types::application::{Application, sign_withdrawal};
 use galen_types::certificate::Voter;
 use galen_types::member::{NodeRole, OrderingNode, Role};
 use galen_types::proposal::ProposedChange;
@@ -108,6 +108,16 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         let proposal = galen_types::ProposalId(chain.done(SPONSOR, bring.clone()));
         chain.decide(proposal, galen_types::proposal::Ballot::Reject);
         (SPONSOR, bring)
+    }),
+    ("withdrawal-signature", |chain| {
+        let proposal = chain.apply("bellevue", NodeRole::Voter);
+        let signature = sign_withdrawal(proposal, &secret_key("admin@harlem"));
+        (SPONSOR, Call::WithdrawApplication { proposal, signature })
+    }),
+    ("not-application", |chain| {
+        let (signer, call) = propose(ProposedChange::SuspendMember { member: name("kentucky"), reason: REASON });
+        let proposal = galen_types::ProposalId(chain.done(signer, call));
+        (SPONSOR, Call::WithdrawApplication { proposal, signature: sign_withdrawal(proposal, &secret_key("any")) })
     }),
     ("voting-changed-lately", |chain| {
         chain.done(SPONSOR, Call::StartOrdering { replaces: 1 });

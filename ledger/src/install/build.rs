@@ -69,7 +69,7 @@ impl Incoming {
     /// # Errors
     /// [`SnapshotError::Incomplete`] while parts are missing; [`SnapshotError::Part`] when one was damaged on disk: fetch
     /// it again; [`SnapshotError::Root`] when the rows are not the state that the header names: discard them; when the
-    /// disk refuses. What was received stays, what was built is removed at the next attempt or start.
+    /// disk refuses; [`SnapshotError::Halted`]. What was received stays, what was built is removed at the next attempt or start.
     pub fn build(
         &mut self,
         ledger: &Path,
@@ -94,7 +94,9 @@ impl Incoming {
         let total = self.manifest().rows;
         let (mut done, mut told) = (0, 0);
         progress(InstallProgress { step: InstallStep::Tree, done, total });
+        let halt = self.halt();
         partitions.drain(|entries| {
+            halt.look()?;
             done += entries.len() as u64;
             tree.add(&entries)?;
             if done == total || done - told >= PROGRESS_EVERY {
@@ -126,6 +128,7 @@ impl Incoming {
         let (mut last, mut done, total) = (None, 0, self.manifest().rows);
         for index in (0_u32..).take(self.manifest().parts.len()) {
             progress(InstallProgress { step: InstallStep::Rows, done, total });
+            self.halt.look()?;
             let part = self.part(index)?;
             if part.rows.first().is_some_and(|(key, _)| last.as_ref().is_some_and(|last| key <= last)) {
                 return Err(SnapshotError::Manifest("the parts are not in ascending order of key"));

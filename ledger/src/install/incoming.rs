@@ -7,6 +7,7 @@ use galen_types::encoding::Encoding as _;
 
 use crate::constants::{SNAPSHOT_MANIFEST_BYTES_MAX, SNAPSHOT_PART_BYTES_MAX, SNAPSHOT_PROOF_BYTES_MAX};
 use crate::folder;
+use crate::halt::Halt;
 use crate::snapshot::{BaseProof, Manifest, Part, SnapshotError};
 
 const MANIFEST: &str = "manifest";
@@ -24,9 +25,15 @@ pub struct Incoming {
     proof: BaseProof,
     received: Vec<bool>,
     missing: usize,
+    pub(super) halt: Halt,
 }
 
 impl Incoming {
+    /// What breaks off the building of a ledger from it.
+    pub fn halt(&self) -> Halt {
+        self.halt.clone()
+    }
+
     /// Begins, or goes on when the folder holds parts of the same manifest already; parts of another are removed. The
     /// caller has verified the proof: handovers, certificate and trail.
     ///
@@ -51,7 +58,14 @@ impl Incoming {
         // Last: its presence says that the rest is there.
         folder::write(&folder.join(MANIFEST), &manifest.encode())?;
         let missing = manifest.parts.len();
-        Ok(Self { folder: folder.to_owned(), received: vec![false; missing], missing, manifest, proof })
+        Ok(Self {
+            folder: folder.to_owned(),
+            received: vec![false; missing],
+            missing,
+            manifest,
+            proof,
+            halt: Halt::default(),
+        })
     }
 
     /// What the folder holds of a snapshot; `None` when it holds none.
@@ -78,7 +92,7 @@ impl Incoming {
             *place = file.metadata().is_ok_and(|file| file.len() == u64::from(digest.bytes));
         }
         let missing = received.iter().filter(|received| !**received).count();
-        Ok(Some(Self { folder: folder.to_owned(), manifest, proof, received, missing }))
+        Ok(Some(Self { folder: folder.to_owned(), manifest, proof, received, missing, halt: Halt::default() }))
     }
 
     /// The folder.

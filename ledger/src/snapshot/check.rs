@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use galen_types::Hash;
 
 use super::SnapshotError;
+use crate::halt::Halt;
 use crate::ledger::Ledger;
 use crate::store::Span;
 use crate::store::bytes::BucketPath;
@@ -37,9 +38,10 @@ impl EntrySum {
 /// Checks the whole state of a ledger that nobody writes; gives every row to `each` in ascending order of key.
 ///
 /// # Errors
-/// [`SnapshotError::Unsound`] when rows and tree differ, and what `each` says.
+/// [`SnapshotError::Unsound`] when rows and tree differ, [`SnapshotError::Halted`], and what `each` says.
 pub(crate) fn check_state(
     ledger: &Ledger,
+    halt: &Halt,
     mut each: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), SnapshotError>,
 ) -> Result<u64, SnapshotError> {
     let height = ledger.tip()?.height;
@@ -50,6 +52,7 @@ pub(crate) fn check_state(
         let (key, value) = row?;
         let (key_hash, value_hash) = (key_hash(&key), value_hash(&value));
         of_rows.add(&[*key_hash.as_bytes(), *value_hash.as_bytes()].concat());
+        halt.look()?;
         each(key, value)?;
     }
     let mut of_tree = EntrySum::default();
@@ -60,6 +63,7 @@ pub(crate) fn check_state(
     let mut buckets = 0;
     for row in reader.sweep::<StateBuckets>(Span::default())? {
         let (path, bytes) = row?;
+        halt.look()?;
         let node = decode(&path, &bytes)?;
         if path.depth == 0 {
             // An empty half has no row.

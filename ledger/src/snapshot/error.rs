@@ -37,6 +37,9 @@ pub enum SnapshotError {
         /// The folder.
         path: PathBuf,
     },
+    /// Whoever asked for it has no use for it any more, or the node stops or starts anew.
+    #[error("it was broken off because the node stops or starts anew; try again")]
+    Halted,
     /// A copy that does not agree with itself; it is not announced.
     #[error("the copy at height {height} is not sound: {problem}; run `galen ledger verify` on the original")]
     Unsound {
@@ -115,6 +118,7 @@ impl SnapshotError {
             Self::Files { .. } => "snapshot-files",
             Self::Copy { .. } => "snapshot-copy",
             Self::NoBlock => "snapshot-no-block",
+            Self::Halted => "snapshot-halted",
             Self::Absent { .. } => "snapshot-absent",
             Self::Unsound { .. } => "snapshot-unsound",
             Self::Manifest(_) => "snapshot-manifest",

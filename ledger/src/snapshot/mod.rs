@@ -70,7 +70,7 @@ pub fn take(ledger: &Ledger, snapshots: &Path) -> Result<Taken, SnapshotError> {
         let manifest = SnapshotSource::open(&path)?.manifest().clone();
         return Ok(Taken { path, manifest, paused });
     }
-    let manifest = source::index(&taking).inspect_err(|_| {
+    let manifest = source::index(&taking, &ledger.halt).inspect_err(|_| {
         // The reason it failed for is what counts; the next one removes what is left.
         let _ = folder::remove(&taking);
     })?;

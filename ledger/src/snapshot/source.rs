@@ -11,6 +11,7 @@ use crate::constants::{
     SNAPSHOT_CACHE_BYTES, SNAPSHOT_MANIFEST_BYTES_MAX, SNAPSHOT_PART_BYTES, SNAPSHOT_PART_BYTES_MAX, SNAPSHOT_PARTS_MAX,
 };
 use crate::folder;
+use crate::halt::Halt;
 use crate::history;
 use crate::ledger::Ledger;
 use crate::meta;
@@ -75,13 +76,13 @@ impl Cutter {
 }
 
 /// Checks the copy of a ledger in `folder`, and writes beside it what serving it needs. Gives its height.
-pub(super) fn index(folder: &Path) -> Result<Manifest, SnapshotError> {
+pub(super) fn index(folder: &Path, halt: &Halt) -> Result<Manifest, SnapshotError> {
     // Compares the tree's leaves with the header's root, and applied height, headers and history with each other.
     let ledger = Ledger::open_read_only(&folder.join(DATABASE))?;
     let tip = ledger.tip()?;
     let header = tip.header.ok_or(SnapshotError::NoBlock)?;
     let mut cutter = Cutter::default();
-    let rows = check::check_state(&ledger, |key, value| cutter.push(key, value))?;
+    let rows = check::check_state(&ledger, halt, |key, value| cutter.push(key, value))?;
     cutter.cut()?;
     let history = history::range_before(&ledger.store.reader(), header.height)?;
     let bytes = cutter.digests.iter().map(|part| u64::from(part.bytes)).sum();

@@ -96,6 +96,10 @@ pub(crate) enum Refusal {
     NotInvited,
     #[error("the application is not signed by both keys that it names")]
     ApplicationBadSignature,
+    #[error("the withdrawal is not signed by the administrator whom the application names")]
+    WithdrawalBadSignature,
+    #[error("the application is {state}; only an open one can be taken back")]
+    ApplicationDecided { state: String },
     #[error("the contacts are not those that the application's commitment stands for")]
     ContactsDiffer,
     #[error("the contacts have {bytes} bytes; at most {limit} are taken")]
@@ -159,6 +163,8 @@ impl Refusal {
             Self::ApplicationForAnotherChain { .. } => (422, "application-wrong-chain", "another chain"),
             Self::NotInvited => (403, "application-not-invited", "not invited"),
             Self::ApplicationBadSignature => (422, "application-bad-signature", "signature does not verify"),
+            Self::WithdrawalBadSignature => (422, "withdrawal-bad-signature", "signature does not verify"),
+            Self::ApplicationDecided { .. } => (409, "application-decided", "application decided"),
             Self::ContactsDiffer => (422, "contacts-differ", "contacts differ"),
             Self::ContactsTooLong { .. } => (422, "contacts-too-long", "contacts too long"),
             Self::ApplicationRefused { .. } => (409, "application-refused", "application refused"),
@@ -195,6 +201,8 @@ impl Refusal {
             Self::ApplicationBadSignature | Self::ContactsDiffer => {
                 "make the application anew with `galen member apply`"
             }
+            Self::WithdrawalBadSignature => "sign with the key that the application was made with",
+            Self::ApplicationDecided { .. } => "a member leaves with `galen member leave`",
             Self::AddressUnknown => "set `http.public_url` in node.toml",
             Self::QuorumWouldBeLost { .. } => {
                 "the chain would stop. Bring the missing voters back, or add a voter first; then ask again"

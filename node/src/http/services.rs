@@ -19,7 +19,7 @@ use galen_types::dataset::VersionContent;
 use galen_types::member::{Account, NodeAddress};
 use galen_types::{
     AccountName, BlockHeader, Certificate, DatasetName, Genesis, Hash, JobId, NodeName, ProposalId, PublicKey, Receipt,
-    TransactionId,
+    Signature, TransactionId,
 };
 use tokio::sync::broadcast;
 
@@ -422,6 +422,14 @@ pub trait MembershipService: Send + Sync {
         application: SignedApplication,
         contacts: String,
         salt: [u8; 32],
+    ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>>;
+
+    /// Brings it before the members, as this node, that an applicant takes its application back. The face has checked the
+    /// signature. The status has the receipt.
+    fn withdraw(
+        &self,
+        proposal: ProposalId,
+        signature: Signature,
     ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>>;
 
     /// What an administrator of this node's member hands to an institution, with the invitation, so that this node takes

@@ -22,7 +22,7 @@ use galen_p2p::{NetworkHandle, Refusal, RequestError, Responder};
 use galen_types::api::{Finality, TransactionStatus};
 use galen_types::application::{InvitationToken, SignedApplication};
 use galen_types::proposal::ProposedChange;
-use galen_types::{Call, Encoding, Hash, NodeName, ProposalId, Timestamp};
+use galen_types::{Call, Encoding, Hash, NodeName, ProposalId, Signature, Timestamp};
 
 pub(crate) use self::contacts::ContactsOpening;
 use self::contacts::ContactsStore;
@@ -214,6 +214,14 @@ impl MembershipService for Membership {
         salt: [u8; 32],
     ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>> {
         Box::pin(self.bring(application, ContactsOpening { salt, text: contacts }))
+    }
+
+    fn withdraw(
+        &self,
+        proposal: ProposalId,
+        signature: Signature,
+    ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>> {
+        Box::pin(self.signer.submit(Call::WithdrawApplication { proposal, signature }, Finality::Committed))
     }
 
     fn invite(&self) -> Option<InvitationToken> {

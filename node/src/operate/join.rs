@@ -111,7 +111,7 @@ pub enum JoinError {
     NotAdmitted {
         /// The application.
         application: ProposalId,
-        /// `rejected` or `expired`.
+        /// `rejected`, `expired` or `withdrawn`.
         state: JoinState,
     },
     /// The node's key does not open.
@@ -305,7 +305,7 @@ pub async fn prepare(home: &NodeHome, node: &NodeName) -> Result<(), JoinError> 
                 tracing::info!(%application, member = %status.member, "the members admitted this institution");
                 return Ok(());
             }
-            state @ (JoinState::Rejected | JoinState::Expired) => {
+            state @ (JoinState::Rejected | JoinState::Expired | JoinState::Withdrawn) => {
                 return Err(JoinError::NotAdmitted { application, state });
             }
             JoinState::Pending => {

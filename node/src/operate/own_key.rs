@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use galen_keys::{KdfProfile, KeyError, KeyPair, Keystore, Password, PasswordSource};
 use galen_types::{PublicKey, Signer};
 
-use super::files::{remove, sync_folder};
+use super::files::{FileError, remove, sync_folder, write_atomically};
 use crate::config::NodeConfig;
 use crate::home::NodeHome;
 
@@ -62,6 +62,15 @@ pub fn lay_next_key(home: &NodeHome, config: &NodeConfig) -> Result<PublicKey, K
     let placed = std::fs::rename(&making, &next).and_then(|()| sync_folder(&next));
     placed.map_err(failed(&next))?;
     Ok(key.public_key())
+}
+
+/// Notes, durably, that the chain registers this key for the node: peers refuse the former one from that block on, and a
+/// node that has not come to the block cannot learn it from them.
+///
+/// # Errors
+/// [`FileError`] when the home cannot be written.
+pub fn note_registered_key(home: &NodeHome, key: &PublicKey) -> Result<(), FileError> {
+    write_atomically(&home.registered_key(), format!("{key}\n").as_bytes())
 }
 
 fn making(next: &Path) -> PathBuf {

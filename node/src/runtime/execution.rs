@@ -22,7 +22,7 @@ use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::ordering::OrderingInput;
 use super::receipts::Receipts;
-use super::registered::{self, Registered};
+use super::registered::Registered;
 
 /// What the execution thread is told, beside ordered batches.
 pub(super) enum ExecutionInput {
@@ -187,10 +187,7 @@ impl Execution {
         if let Some(block) = executed.block {
             let block = Arc::new(block);
             // Before clients hear of it: who is out is cut off by then, or right after.
-            let header = &block.block.header;
-            // A recovery's block begins with its own voters.
-            let recovers = header.voter_set != self.registered.borrow().voters.hash();
-            if recovers || registered::is_touched(header, &block.receipts) {
+            if block.changes_registry {
                 self.register()?;
             }
             self.receipts.block(&block);

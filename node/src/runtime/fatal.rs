@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use galen_consensus::LogEnd;
 use galen_ledger::install::Built;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ pub(crate) enum Restart {
     Stale {
         /// The number.
         raft_id: u64,
+        /// Where its log ends.
+        log_end: LogEnd,
         /// How that is known.
         why: String,
     },
@@ -33,6 +36,8 @@ pub(crate) enum Restart {
     Retired {
         /// The number.
         raft_id: u64,
+        /// Where its log ends.
+        log_end: LogEnd,
         /// How that is known.
         why: String,
     },
@@ -44,8 +49,8 @@ impl fmt::Display for Restart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Part(why) => formatter.write_str(why),
-            Self::Stale { raft_id, why } => write!(formatter, "it may not order under its number {raft_id}: {why}"),
-            Self::Retired { raft_id, why } => write!(formatter, "it gives up its number {raft_id}: {why}"),
+            Self::Stale { raft_id, why, .. } => write!(formatter, "it may not order under its number {raft_id}: {why}"),
+            Self::Retired { raft_id, why, .. } => write!(formatter, "it gives up its number {raft_id}: {why}"),
             Self::Snapshot(_) => formatter.write_str("a snapshot of the ledger is here whole"),
         }
     }

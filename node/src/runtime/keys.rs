@@ -172,7 +172,7 @@ mod tests {
     use galen_types::member::{NodeAddress, NodeRole, Standing};
 
     use super::*;
-    use crate::operate::{InitOptions, init, lay_next_key};
+    use crate::operate::{InitOptions, init, lay_next_key, note_registered_key};
 
     #[test]
     fn a_key_that_the_chain_is_known_to_register_is_in_force_before_the_ledger_names_it() {
@@ -201,9 +201,9 @@ mod tests {
 
         assert!(!next_is_registered(&home, &node));
         assert_eq!(present(), old, "nobody says that the chain registers the new key");
-        std::fs::write(home.registered_key(), format!("{old}\n")).unwrap();
+        note_registered_key(&home, &old).unwrap();
         assert_eq!((next_is_registered(&home, &node), present()), (false, old), "the note is about another key");
-        std::fs::write(home.registered_key(), format!("{new}\n")).unwrap();
+        note_registered_key(&home, &new).unwrap();
         assert!(next_is_registered(&home, &node));
         assert_eq!(present(), new);
         assert!(!next_is_registered(&home, &node), "it is installed once");

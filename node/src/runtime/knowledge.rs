@@ -54,7 +54,8 @@ struct Answer {
     certified_height: u64,
     /// The asker's number in ordering as the peer's chain has it, also one that was taken from it.
     number: u64,
-    /// Where the peer's ordering log ends, by term and index; none of a peer that does not order.
+    /// Where the peer's ordering log ends, by term and index, also one that it has just given up; none of a peer that has
+    /// none.
     log_end: Option<(u64, u64)>,
 }
 
@@ -279,12 +280,21 @@ impl Check {
                     "the leader that others know has not said yet what it knows of this node".to_owned(),
                 );
             } else {
+                let logless: Vec<_> = answers
+                    .iter()
+                    .filter(|(node, answer)| registered.votes(node) && answer.log_end.is_none())
+                    .map(|(node, _)| node.to_string())
+                    .collect();
+                let logless = match logless.as_slice() {
+                    [] => String::new(),
+                    nodes => format!("; without their ordering logs, and so without an answer: {}", nodes.join(", ")),
+                };
                 self.tell(
                     &mut told,
                     format!(
-                        "{} of {needed} other voters have said what they know of this node ({} nodes connected): start \
-                         them. If they do not come back, and if this node's disk was neither restored nor copied, start \
-                         it with --trust-disk; if a majority of the {voters} voters is lost for good, recover",
+                        "{} of {needed} other voters have said what they know of this node ({} nodes connected{logless}): \
+                         start them. If they do not come back, and if this node's disk was neither restored nor copied, \
+                         start it with --trust-disk; if a majority of the {voters} voters is lost for good, recover",
                         ends.len(),
                         self.network.connected_count()
                     ),

@@ -13,7 +13,7 @@ use galen_chain::sync::{Handover, SyncAnswer, SyncRequest};
 use galen_ledger::constants::SNAPSHOT_PROOF_BYTES_MAX;
 use galen_ledger::install::Incoming;
 use galen_ledger::snapshot::{BaseProof, Manifest};
-use galen_ledger::{Ledger, LedgerError};
+use galen_ledger::{Halt, Ledger, LedgerError};
 use galen_p2p::NetworkHandle;
 use galen_types::{Encoding, Genesis, Hash, NodeName, Timestamp};
 use tokio::sync::watch;
@@ -57,6 +57,15 @@ enum Offered {
     TooOld,
     /// It has none now.
     None,
+}
+
+/// Breaks off what is being built when nobody waits for it any more.
+struct HaltsOnDrop(Halt);
+
+impl Drop for HaltsOnDrop {
+    fn drop(&mut self) {
+        self.0.halt();
+    }
 }
 
 /// Where a snapshot is gathered.
@@ -152,6 +161,8 @@ impl Leap {
         tracing::info!(height, bytes, seconds = started.elapsed().as_secs_f64(), "the snapshot is here");
         let (ledger, genesis, genesis_hash) = (self.home.ledger(), Arc::clone(&self.genesis), self.genesis_hash);
         let mut refused = self.refused();
+        // The work on the disk goes on without whoever waits for it, unless it is told.
+        let _halts = HaltsOnDrop(incoming.halt());
         let built = tokio::task::spawn_blocking(move || {
             let options = ledger_options(&genesis, genesis_hash);
             let root = genesis_state_root(&genesis).map_err(|error| error.to_string())?;

@@ -85,7 +85,14 @@ pub(super) const HANDOVER_PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long an operator's transfer of leadership may take.
 pub(super) const TRANSFER_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Between two looks whether the ledger is closed.
+/// How long the tasks of a node that stops or restarts itself get to end by themselves: longer than requests under way at
+/// the HTTP port, and than a peer may take to answer.
+pub(super) const TASKS_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long its threads get. The longest step of one is the execution of a block and the sync of a log.
+pub(super) const THREADS_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Between two looks whether the threads have ended and the ledger is closed.
 pub(super) const CLOSE_PERIOD: Duration = Duration::from_millis(5);
 
 /// How long a node that restarts itself waits until nobody holds its ledger any more.

@@ -6,6 +6,9 @@
 //!   having been asked for from this disk was another disk's.
 //! - `unchecked`: how far ledger and log had come when the node began to ask its peers what they know of it; there until
 //!   they answered, so that catching up meanwhile, and a restart, forget nothing.
+//! - `gave-up`: where the log ended of a number that was given up, until another is taken up. Peers that ask before they
+//!   order themselves are told: as much as they would have been told a moment earlier, so that none waits for ever for
+//!   the word of one that gave its number up meanwhile.
 //!
 //! A log that was given up is set aside as `N.gone`, out of use, until another number is taken up: should it turn out that
 //! the node was told wrong, its promises are not lost yet.
@@ -15,6 +18,7 @@
 
 use std::path::{Path, PathBuf};
 
+use galen_consensus::LogEnd;
 use galen_ledger::{Ledger, LedgerError};
 use galen_types::certificate::VoterSet;
 use galen_types::member::{Node, NodeRole};
@@ -56,6 +60,14 @@ pub(crate) struct PartNotes<'home> {
 #[derive(Serialize, Deserialize)]
 struct Asked {
     replaces: u64,
+}
+
+/// Where the log of a number that was given up ended.
+#[derive(Serialize, Deserialize)]
+struct GaveUp {
+    raft_id: u64,
+    term: u64,
+    index: u64,
 }
 
 /// How far a node had come when it began to ask what is known of it.
@@ -100,6 +112,15 @@ impl<'home> PartNotes<'home> {
 
     fn unchecked_path(&self) -> PathBuf {
         self.home.logs().join("unchecked")
+    }
+
+    fn gave_up_path(&self) -> PathBuf {
+        self.home.logs().join("gave-up")
+    }
+
+    /// Where the log ended of the number that was given up last, while no other is taken up.
+    pub(crate) fn log_end_given_up(&self) -> Option<LogEnd> {
+        read::<GaveUp>(&self.gave_up_path()).map(|gave_up| LogEnd { term: gave_up.term, index: gave_up.index })
     }
 
     /// Notes, before it asks, that this disk asks for a new number.
@@ -177,9 +198,10 @@ impl<'home> PartNotes<'home> {
         Ok(Part::Follow { stale: Some(Stale { raft_id, why: why.to_owned() }) })
     }
 
-    /// Gives a number up for good: noted durably first, then its log is set aside.
-    pub(crate) fn abandon(&self, raft_id: u64, ledger: &Ledger) -> Result<(), PartError> {
+    /// Gives a number up for good: noted durably first, then its log, which ended at `log_end`, is set aside.
+    pub(crate) fn abandon(&self, raft_id: u64, log_end: LogEnd, ledger: &Ledger) -> Result<(), PartError> {
         ledger.note_ordering_started(raft_id)?;
+        write(&self.gave_up_path(), &GaveUp { raft_id, term: log_end.term, index: log_end.index })?;
         self.set_aside(raft_id)?;
         remove(&self.asked_path())?;
         remove(&self.unchecked_path())?;
@@ -192,6 +214,7 @@ impl<'home> PartNotes<'home> {
             ledger.note_ordering_started(raft_id)?;
         }
         remove(&self.asked_path())?;
+        remove(&self.gave_up_path())?;
         Ok(self.keep_only(raft_id)?)
     }
 
@@ -309,6 +332,8 @@ mod tests {
 
     use super::*;
 
+    const END: LogEnd = LogEnd { term: 4, index: 20 };
+
     struct World {
         home: NodeHome,
         ledger: Ledger,
@@ -392,7 +417,7 @@ mod tests {
         // Suspended, left, removed: not among those that take part.
         let gone = world.notes().part(None, Some(3), Some(3), &world.ledger).unwrap();
         assert_eq!(gone, Part::Order { raft_id: 3 });
-        world.notes().abandon(3, &world.ledger).unwrap();
+        world.notes().abandon(3, END, &world.ledger).unwrap();
         assert_eq!(part(&promoted, Some(3)), Part::Follow { stale: None });
         assert!(world.is_stale(3), "given up for good");
     }
@@ -423,7 +448,7 @@ mod tests {
     fn a_number_that_was_given_up_never_comes_back() {
         let world = World::new();
         world.make_log(3);
-        world.notes().abandon(3, &world.ledger).unwrap();
+        world.notes().abandon(3, END, &world.ledger).unwrap();
         assert!(!world.home.log(3).exists());
         assert!(world.is_stale(3));
     }
@@ -433,9 +458,10 @@ mod tests {
         let world = World::new();
         let gone = |raft_id: u64| world.home.logs().join(format!("{raft_id}.gone"));
         world.make_log(3);
-        world.notes().abandon(3, &world.ledger).unwrap();
+        world.notes().abandon(3, END, &world.ledger).unwrap();
         assert!(gone(3).join("00000000000000000000.log").exists());
         assert!(world.is_stale(3), "nor after a restart");
+        assert_eq!(world.notes().log_end_given_up(), Some(END), "peers that ask are told");
         world.notes().note_asked(3).unwrap();
         assert_eq!(world.part(5), Part::Order { raft_id: 5 });
         world.make_log(5);
@@ -446,6 +472,7 @@ mod tests {
         assert_eq!(part, Part::Follow { stale: None }, "it is no log");
         world.notes().take_up(5, &world.ledger).unwrap();
         assert!(!gone(3).exists() && !gone(4).exists());
+        assert_eq!(world.notes().log_end_given_up(), None, "its own log says it now");
         assert_eq!(world.part(5), Part::Order { raft_id: 5 });
     }
 

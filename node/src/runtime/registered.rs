@@ -1,5 +1,5 @@
 //! What the chain says about nodes at the newest applied block: who may be talked to, who votes, what this node is. Made
-//! anew by the execution thread with every block that changes it; everyone else watches it.
+//! anew by the execution thread with every block that writes a record of it; everyone else watches it.
 //!
 //! A node that the chain takes out is cut off within that block, but for what the others cannot do without it:
 //! - where it was a voter, the last block of its epoch waits for its signature, so it is a peer like any until that block
@@ -20,7 +20,7 @@ use galen_contracts::{StateError, StateRead};
 use galen_ledger::{Ledger, LedgerError, View};
 use galen_p2p::{Access, NetworkHandle, PeerRegistry};
 use galen_types::member::{Node, OrderingNode, Standing};
-use galen_types::{BlockHeader, NodeName, PublicKey, Receipt, VoterSet};
+use galen_types::{NodeName, PublicKey, VoterSet};
 use tokio::sync::watch;
 
 use super::fatal::Shutdown;
@@ -176,15 +176,6 @@ fn former_voters(view: &View<'_>, certified: u64, epoch: u64) -> Result<BTreeSet
         }
     }
     Ok(names)
-}
-
-/// Whether a block may have changed what the chain says about members, nodes or voters.
-pub(super) fn is_touched(header: &BlockHeader, receipts: &[Receipt]) -> bool {
-    header.voter_set != header.next_voter_set
-        || receipts
-            .iter()
-            .flat_map(|receipt| &receipt.events)
-            .any(|event| event.member.is_some() || event.node.is_some())
 }
 
 /// How long a joining node that reaches nobody tries the peers that the chain names (or those that it was given) before it

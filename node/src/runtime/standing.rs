@@ -362,7 +362,8 @@ impl Keeper {
     /// only once the configuration of their own ordering is without it, and a majority that has applied that needs nobody
     /// else to go on. A node that hears nothing at all waits: the others may be down, and need it when they are back.
     fn leave(&self, registered: &Registered, raft_id: u64, refused_since: &mut Option<Instant>) -> Step {
-        let retire = |why: &str| Step::Restart(Restart::Retired { raft_id, why: why.to_owned() });
+        let log_end = self.ordering.borrow().log_end.unwrap_or_default();
+        let retire = |why: &str| Step::Restart(Restart::Retired { raft_id, log_end, why: why.to_owned() });
         if registered.own_retired() != Some(raft_id) {
             // It has another number, asked for from another disk, or the chain has gone on by a recovery.
             return retire("the chain knows nothing of it any more");

@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use galen_chain::{ExecutorError, Orderer};
 use galen_consensus::vfs::RealVfs;
-use galen_consensus::{ConfigError as OrderingConfigError, Log, LogError};
+use galen_consensus::{ConfigError as OrderingConfigError, Log, LogEnd, LogError};
 use galen_keys::KeyError;
 use galen_ledger::{Ledger, LedgerError};
 use galen_p2p::NetworkHandle;
@@ -17,7 +17,6 @@ use galen_types::member::NodeRole;
 use galen_types::{Hash, NodeName};
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinSet;
 
 use super::admission::{Admission, Target};
 use super::archive::{self, Archive};
@@ -40,7 +39,7 @@ use super::relay::Relay;
 use super::service::Chain;
 use super::standing::{Keeper, Standing};
 use super::sync::Sync;
-use super::threads::{thread, watched};
+use super::threads::{Tasks, Threads};
 use super::{log_writer, receipts, registered};
 use crate::config::{ConfigError, NodeConfig};
 use crate::files::documents::FolderError;
@@ -113,7 +112,7 @@ pub enum StartError {
     #[error(transparent)]
     Join(#[from] JoinError),
     /// Former threads still hold the ledger.
-    #[error("the node could not close its ledger to start anew; start it again")]
+    #[error("the node could not end its threads or close its ledger to start anew; end its process and start it again")]
     NotClosed,
     /// Ordering cannot go on from what log and ledger hold.
     #[error(transparent)]
@@ -177,8 +176,8 @@ pub(super) struct Running {
     chain: Arc<Chain>,
     network: NetworkHandle,
     execution: ExecutionHandle,
-    threads: Vec<std::thread::JoinHandle<()>>,
-    tasks: JoinSet<()>,
+    threads: Threads,
+    tasks: Tasks,
 }
 
 impl Running {
@@ -187,12 +186,30 @@ impl Running {
     /// # Errors
     /// [`StartError`] saying what to mend; nothing runs then.
     pub(super) async fn start(home: &NodeHome, config: NodeConfig) -> Result<Self, StartError> {
+        let shutdown = Shutdown::default();
+        let mut network = None;
+        let outcome = Self::start_until(home, config, shutdown.clone(), &mut network).await;
+        if outcome.is_err() {
+            // What had begun ends, and lets go of the ports and the ledger: the start may be tried again.
+            shutdown.stop();
+            if let Some(network) = network {
+                network.shutdown().await;
+            }
+        }
+        outcome
+    }
+
+    async fn start_until(
+        home: &NodeHome,
+        config: NodeConfig,
+        shutdown: Shutdown,
+        started: &mut Option<NetworkHandle>,
+    ) -> Result<Self, StartError> {
         let (loaded, opened) = open(home, config)?;
         let node = loaded.config.node.clone();
         let mut registry = Registry::with_prefix("galen");
         let metrics = Arc::new(RuntimeMetrics::register(&mut registry));
         let http_metrics = HttpMetrics::new(&mut registry);
-        let shutdown = Shutdown::default();
         let ledger = Arc::clone(&loaded.ledger);
         let notes = PartNotes::new(home);
 
@@ -201,6 +218,7 @@ impl Running {
         let http_address = server.address();
         let numbers = opened.as_ref().map(|opened| opened.orderer.status().membership.members()).unwrap_or_default();
         let (network, network_events) = loaded.start_network(&numbers).await?;
+        *started = Some(network.clone());
 
         registry.register_collector(Box::new(NetworkCollector(network.clone())));
 
@@ -218,7 +236,9 @@ impl Running {
         metrics.registered(&loaded.registered);
         let (registered, registered_receiver) = watch::channel(Arc::new(loaded.registered.clone()));
         let (leadership, leadership_receiver) = watch::channel(Leadership::default());
-        let (report, report_receiver) = watch::channel(OrderingReport::default());
+        // What a node that gave its number up is still asked for.
+        let log_end = opened.as_ref().map(|opened| opened.log_end).or_else(|| notes.log_end_given_up());
+        let (report, report_receiver) = watch::channel(OrderingReport { log_end, ..OrderingReport::default() });
         let (named, named_receiver) = watch::channel(numbers);
         let (snapshot_goal, snapshot_goal_receiver) = watch::channel(None);
         let (caught_up, caught_up_receiver) = watch::channel(false);
@@ -233,12 +253,13 @@ impl Running {
         let (execution, execution_receiver) = ExecutionHandle::new();
         let (ordered, ordered_receiver) = channel();
 
-        let mut threads = Vec::new();
-        let mut tasks = JoinSet::new();
+        let mut threads = Threads::default();
+        let mut tasks = Tasks::new(shutdown.clone());
         let mut ordering_inputs = None;
-        let target = if let Some(Opened { raft_id, log, last_index, orderer }) = opened {
-            let unchecked =
-                notes.begin_check(Unchecked { raft_id, height: tip.height, last_index }).map_err(PartError::from)?;
+        let target = if let Some(Opened { raft_id, log, log_end, orderer }) = opened {
+            let unchecked = notes
+                .begin_check(Unchecked { raft_id, height: tip.height, last_index: log_end.index })
+                .map_err(PartError::from)?;
             let check = Check {
                 network: network.clone(),
                 registered: registered_receiver.clone(),
@@ -260,7 +281,7 @@ impl Running {
                 execution: execution.clone(),
                 shutdown: shutdown.clone(),
             };
-            tasks.spawn(watched("check", shutdown.clone(), opening.run()));
+            tasks.start("check", opening.run());
             let (writes, writes_receiver) = channel();
             let ordering = Ordering {
                 orderer,
@@ -280,19 +301,19 @@ impl Running {
                 tick: Duration::from_millis(loaded.config.ordering.tick_ms),
             };
             let (log_inputs, log_shutdown, log_metrics) = (inputs.clone(), shutdown.clone(), Arc::clone(&metrics));
-            threads.push(thread("log", &shutdown, move || {
+            threads.start("log", &shutdown, move || {
                 log_writer::run(log, &writes_receiver, &log_inputs, &log_shutdown, &log_metrics);
-            })?);
-            threads.push(thread("ordering", &shutdown, move || ordering.run(&inputs_receiver))?);
+            })?;
+            threads.start("ordering", &shutdown, move || ordering.run(&inputs_receiver))?;
             ordering_inputs = Some(inputs.clone());
             Target::Ordering(inputs)
         } else {
             // It orders nothing, and signs only what it holds already.
             gate.open();
             let relay = Arc::new(Relay::new(network.clone(), Arc::clone(&ledger), registered_receiver.clone()));
-            tasks.spawn(watched("relay", shutdown.clone(), Arc::clone(&relay).run(shutdown.clone())));
+            tasks.start("relay", Arc::clone(&relay).run(shutdown.clone()));
             // Kept, so that those who watch do not take the end of a channel for news.
-            tasks.spawn(hold(shutdown.clone(), (leadership, report, named, snapshot_goal, waiting)));
+            tasks.start("held", hold(shutdown.clone(), (leadership, report, named, snapshot_goal, waiting)));
             Target::Relay(relay)
         };
         let admission = Admission {
@@ -304,7 +325,7 @@ impl Running {
             target,
             shutdown: shutdown.clone(),
         };
-        threads.push(thread("admission", &shutdown, move || admission.run(&applicants_receiver))?);
+        threads.start("admission", &shutdown, move || admission.run(&applicants_receiver))?;
 
         let archive = Arc::new(Archive::open(
             Arc::clone(&ledger),
@@ -347,7 +368,7 @@ impl Running {
         let jobs = Jobs::open(home, Arc::clone(&chain), network.clone(), signer.clone(), Arc::clone(&files))?;
         let is_open = loaded.config.joining.open_applications;
         let membership = Membership::open(home, Arc::clone(&chain), network.clone(), signer.clone(), is_open)?;
-        tasks.spawn(watched("membership", shutdown.clone(), Arc::clone(&membership).tidy()));
+        tasks.start("membership", Arc::clone(&membership).tidy());
         let knowledge =
             Knowledge { ledger: Arc::clone(&ledger), seen: Arc::clone(&seen), ordering: report_receiver.clone() };
 
@@ -371,7 +392,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
         };
-        tasks.spawn(watched("standing", shutdown.clone(), keeper.run()));
+        tasks.start("standing", keeper.run());
         let following = registered::follow(
             registered_receiver.clone(),
             named_receiver,
@@ -380,7 +401,7 @@ impl Running {
             loaded.keys.public_key(),
             shutdown.clone(),
         );
-        tasks.spawn(watched("registry", shutdown.clone(), following));
+        tasks.start("registry", following);
         let past = Past {
             network: network.clone(),
             ledger: Arc::clone(&ledger),
@@ -389,7 +410,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
         };
-        tasks.spawn(watched("past", shutdown.clone(), past.run()));
+        tasks.start("past", past.run());
         let leap = Leap {
             network: network.clone(),
             genesis: Arc::clone(&loaded.genesis),
@@ -420,7 +441,7 @@ impl Running {
             shutdown: shutdown.clone(),
             metrics: Arc::clone(&metrics),
         };
-        tasks.spawn(watched("network", shutdown.clone(), dispatch.run(network_events)));
+        tasks.start("network", dispatch.run(network_events));
         let catching_up = Sync {
             network: network.clone(),
             execution: execution.clone(),
@@ -434,10 +455,10 @@ impl Running {
             leap,
             shutdown: shutdown.clone(),
         };
-        tasks.spawn(watched("sync", shutdown.clone(), catching_up.run()));
-        tasks.spawn(watched("receipts", shutdown.clone(), receipts::sweep(Arc::clone(&receipts), shutdown.clone())));
+        tasks.start("sync", catching_up.run());
+        tasks.start("receipts", receipts::sweep(Arc::clone(&receipts), shutdown.clone()));
         if loaded.role == NodeRole::Aggregator {
-            tasks.spawn(watched("aggregation", shutdown.clone(), Arc::clone(&jobs).aggregate(shutdown.clone())));
+            tasks.start("aggregation", Arc::clone(&jobs).aggregate(shutdown.clone()));
         }
         let services = Services {
             chain: Arc::clone(&chain) as Arc<dyn ChainService>,
@@ -448,7 +469,7 @@ impl Running {
             health: Arc::clone(&chain) as _,
         };
         let serving = serve(server, services, http_metrics, Arc::new(registry), shutdown.clone());
-        tasks.spawn(watched("http", shutdown.clone(), serving));
+        tasks.start("http", serving);
         tracing::info!(
             %node, role = %loaded.role, part = ?loaded.part, height = tip.height, genesis = %loaded.genesis_hash, "started"
         );
@@ -469,7 +490,7 @@ impl Running {
             shutdown: shutdown.clone(),
             metrics,
         };
-        threads.push(thread("execution", &shutdown, move || executing.run(&execution_receiver))?);
+        threads.start("execution", &shutdown, move || executing.run(&execution_receiver))?;
         let ledger = Arc::downgrade(&ledger);
         Ok(Self { http_address, shutdown, ledger, chain, network, execution, threads, tasks })
     }
@@ -486,18 +507,21 @@ impl Running {
         }
     }
 
-    /// Stops what runs and waits for it.
-    pub(super) async fn stop(mut self) {
-        self.shutdown.stop();
-        self.network.shutdown().await;
-        self.execution.offer(ExecutionInput::Stop);
-        while self.tasks.join_next().await.is_some() {}
-        let threads = std::mem::take(&mut self.threads);
-        drop(self);
-        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
-        if !matches!(joined, Ok(true)) {
-            tracing::error!("a thread of the node had panicked");
-        }
+    /// Stops what runs and waits for it, but not for ever; `false` when a thread goes on, which may write what it holds.
+    pub(super) async fn stop(self) -> bool {
+        let Self { shutdown, ledger, chain, network, execution, threads, tasks, .. } = self;
+        let began = Instant::now();
+        shutdown.stop();
+        // Snapshots and backups that are being made would hold it for as long as they take.
+        ledger.upgrade().iter().for_each(|ledger| ledger.halt_copies());
+        network.shutdown().await;
+        execution.offer(ExecutionInput::Stop);
+        tasks.end(limits::TASKS_PATIENCE).await;
+        // What waits in the queues of threads ends with the last who could put something there.
+        drop((chain, network, execution));
+        let all = threads.end(limits::THREADS_PATIENCE).await;
+        tracing::debug!(seconds = began.elapsed().as_secs_f64(), all, "the node has stopped what ran");
+        all
     }
 }
 
@@ -505,7 +529,7 @@ impl Running {
 struct Opened {
     raft_id: u64,
     log: Log<RealVfs>,
-    last_index: u64,
+    log_end: LogEnd,
     orderer: Orderer,
 }
 
@@ -519,14 +543,13 @@ fn open(home: &NodeHome, config: NodeConfig) -> Result<(Loaded, Option<Opened>),
         // The log before the note that it is in use: a note without a log says that a log was lost.
         let (log, recovered) = loaded.log(raft_id)?;
         notes.take_up(raft_id, &loaded.ledger)?;
-        let entry = recovered.entries.last().map(|entry| entry.index);
-        let last_index = entry.or(recovered.snapshot.as_ref().map(|snapshot| snapshot.index)).unwrap_or(0);
+        let log_end = recovered.log_end();
         match loaded.orderer(raft_id, recovered) {
-            Ok(orderer) => return Ok((loaded, Some(Opened { raft_id, log, last_index, orderer }))),
+            Ok(orderer) => return Ok((loaded, Some(Opened { raft_id, log, log_end, orderer }))),
             Err(StartError::Ordering(OrderingConfigError::Retired(_))) => {
                 tracing::info!(raft_id, "ordering has gone on without this node: it gives up its number");
                 drop(log);
-                notes.abandon(raft_id, &loaded.ledger)?;
+                notes.abandon(raft_id, log_end, &loaded.ledger)?;
             }
             Err(error) => return Err(error),
         }
@@ -550,7 +573,9 @@ impl Opening {
             let floor = match self.check.run().await {
                 Verdict::Sound(floor) => floor,
                 Verdict::Stale(why) => {
-                    return self.shutdown.restart(Restart::Stale { raft_id: self.check.unchecked.raft_id, why });
+                    let raft_id = self.check.unchecked.raft_id;
+                    let log_end = self.report.borrow().log_end.unwrap_or_default();
+                    return self.shutdown.restart(Restart::Stale { raft_id, log_end, why });
                 }
                 Verdict::Stopping => return,
             };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use galen_consensus::LogEnd;
 use galen_ledger::{Ledger, LedgerError, SnapshotError};
 use galen_types::NodeName;
 use tokio::task::JoinHandle;
@@ -96,7 +97,7 @@ async fn supervise(home: NodeHome, config: NodeConfig, mut running: Running, shu
         }
         let inner = running.shutdown.clone();
         let ledger = running.ledger.clone();
-        running.stop().await;
+        let has_stopped = running.stop().await;
         if let Some(Fatal { code, message }) = inner.cause() {
             return shutdown.fail(code, message);
         }
@@ -104,7 +105,9 @@ async fn supervise(home: NodeHome, config: NodeConfig, mut running: Running, shu
             return;
         }
         let Some(why) = inner.restart_wanted() else { return shutdown.stop() };
-        running = match start_anew(&home, &config, why, ledger).await {
+        let started =
+            if has_stopped { start_anew(&home, &config, why, ledger).await } else { Err(StartError::NotClosed) };
+        running = match started {
             Ok(running) => running,
             Err(error) => return shutdown.fail(error.code(), &error),
         };
@@ -127,15 +130,15 @@ async fn start_anew(
     }
     match why {
         Restart::Part(_) => {}
-        Restart::Stale { raft_id, why } => {
+        Restart::Stale { raft_id, log_end, why } => {
             tracing::error!(
                 code = "ordering-stale",
                 raft_id,
                 "this node may not order any more under its number: {why}"
             );
-            give_up(home, raft_id, deadline).await?;
+            give_up(home, raft_id, log_end, deadline).await?;
         }
-        Restart::Retired { raft_id, .. } => give_up(home, raft_id, deadline).await?,
+        Restart::Retired { raft_id, log_end, .. } => give_up(home, raft_id, log_end, deadline).await?,
         Restart::Snapshot(built) => {
             let built = built.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(built) = built {
@@ -178,10 +181,10 @@ async fn start_anew(
 }
 
 /// Gives a number in ordering up for good. The last who held the ledger may be about to close it.
-async fn give_up(home: &NodeHome, raft_id: u64, deadline: Instant) -> Result<(), StartError> {
+async fn give_up(home: &NodeHome, raft_id: u64, log_end: LogEnd, deadline: Instant) -> Result<(), StartError> {
     loop {
         match Ledger::open_existing(&home.ledger()) {
-            Ok(ledger) => return Ok(PartNotes::new(home).abandon(raft_id, &ledger)?),
+            Ok(ledger) => return Ok(PartNotes::new(home).abandon(raft_id, log_end, &ledger)?),
             Err(LedgerError::Locked { .. }) if Instant::now() < deadline => {
                 tokio::time::sleep(limits::CLOSE_PERIOD).await;
             }

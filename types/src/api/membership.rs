@@ -7,7 +7,7 @@ use crate::identifier::ProposalId;
 use crate::member::{Member, Node, NodeAddress, NodeRole};
 use crate::name::{AccountName, MemberName, NodeName};
 use crate::proposal::{CastBallot, ProposalState};
-use crate::signature::PublicKey;
+use crate::signature::{PublicKey, Signature};
 use crate::time::Timestamp;
 use crate::vocabulary::text_enum;
 
@@ -29,6 +29,14 @@ pub struct ApplicationSubmission {
     /// The token of the invitation; needed where the node takes applications of those only whom its member invited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<InvitationToken>,
+}
+
+/// `POST /v1/join/{proposal}/withdraw`: the applicant takes its application back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Withdrawal {
+    /// By the key of the administrator whom the application names, over the proposal's id.
+    pub signature: Signature,
 }
 
 /// The answer to an application.
@@ -53,6 +61,8 @@ text_enum! {
         Rejected = 3 "rejected",
         /// Not enough ballots were cast in time.
         Expired = 4 "expired",
+        /// The institution took it back.
+        Withdrawn = 5 "withdrawn",
     }
 }
 

@@ -19,7 +19,7 @@ pub use dataset::{
 pub use job::{JobDetail, JobOpening, JobProgress};
 pub use membership::{
     Admission, ApplicationContacts, ApplicationReceived, ApplicationSubmission, ApplicationSummary, BallotCount,
-    BootstrapPeer, CONTACTS_BYTES_MAX, DialBack, InvitationText, JoinState, JoinStatus,
+    BootstrapPeer, CONTACTS_BYTES_MAX, DialBack, InvitationText, JoinState, JoinStatus, Withdrawal,
 };
 pub use node::{
     BackupMade, LeaderTransfer, LeaderTransferOrder, NodeDetail, NodeOrdering, Participation, SnapshotMade,

@@ -1,7 +1,7 @@
 //! One fixed example of everything whose bytes are stored or signed: what the golden files pin.
 
 use galen_types::access::{AccessTerms, Effect, GrantLimits, Rule, Scope};
-use galen_types::application::{Application, Offer, SignedApplication};
+use galen_types::application::{Application, Offer, SignedApplication, sign_withdrawal};
 use galen_types::certificate::Voter;
 use galen_types::certificate::VoterSignature;
 use galen_types::dataset::{Column, ColumnKind, FileFormat, VersionContent};
@@ -191,6 +191,13 @@ pub(crate) fn calls() -> Vec<(&'static str, Call)> {
         ("apply", Call::Apply { application: Box::new(application()) }),
         ("leave", Call::Leave { reason }),
         ("object_to_reset", Call::ObjectToReset { proposal: ProposalId(hash(6)) }),
+        (
+            "withdraw_application",
+            Call::WithdrawApplication {
+                proposal: ProposalId(hash(6)),
+                signature: sign_withdrawal(ProposalId(hash(6)), &secret(14)),
+            },
+        ),
         ("add_node", Call::AddNode(new_node(NodeRole::Observer))),
         ("remove_node", Call::RemoveNode { node: text("node-2.harlem"), reason }),
         ("demote_node", Call::DemoteNode { node: text("node-2.harlem") }),
@@ -276,6 +283,7 @@ pub(crate) fn tag(call: &Call) -> u8 {
         Call::StartOrdering { .. } => 16,
         Call::JoinVoters { .. } => 17,
         Call::Recover { .. } => 18,
+        Call::WithdrawApplication { .. } => 19,
         Call::PublishDataset { .. } => 20,
         Call::UpdateDataset { .. } => 21,
         Call::WithdrawDataset { .. } => 22,

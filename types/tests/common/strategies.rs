@@ -306,6 +306,8 @@ fn node_call() -> impl Strategy<Value = Call> {
         application().prop_map(|application| Call::Apply { application: Box::new(application) }),
         reason().prop_map(|reason| Call::Leave { reason }),
         hash().prop_map(|proposal| Call::ObjectToReset { proposal: ProposalId(proposal) }),
+        (hash(), signature())
+            .prop_map(|(proposal, signature)| Call::WithdrawApplication { proposal: ProposalId(proposal), signature }),
         new_node().prop_map(Call::AddNode),
         (node(), reason()).prop_map(|(node, reason)| Call::RemoveNode { node, reason }),
         node().prop_map(|node| Call::DemoteNode { node }),

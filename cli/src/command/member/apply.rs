@@ -173,7 +173,7 @@ async fn alive(client: &Client, proposal: ProposalId) -> Result<Option<Sent>, Cl
     let status = client.join_status(proposal).await?;
     Ok(match status.state {
         JoinState::Pending | JoinState::Admitted => Some((proposal, status.state, status.closes)),
-        JoinState::Rejected | JoinState::Expired => None,
+        JoinState::Rejected | JoinState::Expired | JoinState::Withdrawn => None,
     })
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use galen_client::Wait;
 use galen_node::config::NodeConfig;
 use galen_node::home::NodeHome;
-use galen_node::operate::lay_next_key;
+use galen_node::operate::{lay_next_key, note_registered_key};
 use galen_types::Call;
 use serde_json::json;
 
@@ -42,8 +42,7 @@ pub(super) async fn run(rotate: Rotate, global: &Global, output: Output) -> Resu
         transaction = Some(client.apply(call, Wait::Certified).await?.id);
     }
     // From that block on peers refuse the old key: the node is told, as it may not have come to the block.
-    std::fs::write(home.registered_key(), format!("{key}\n"))
-        .map_err(|error| CliError::file(&home.registered_key(), &error))?;
+    note_registered_key(&home, &key).map_err(|error| CliError::operate(error.code(), &error))?;
     let fingerprint = key.fingerprint();
     output
         .document(&json!({ "node": node, "key": key, "fingerprint": fingerprint, "transaction": transaction }), || {

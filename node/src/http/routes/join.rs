@@ -9,7 +9,7 @@ use galen_contracts::query::{
 use galen_contracts::{StateRead, Verdict, keys};
 use galen_types::api::{
     Admission, ApplicationReceived, ApplicationSubmission, BallotCount, BootstrapPeer, CONTACTS_BYTES_MAX, DialBack,
-    JoinState, JoinStatus,
+    JoinState, JoinStatus, Withdrawal,
 };
 use galen_types::application::Application;
 use galen_types::member::Standing;
@@ -48,6 +48,14 @@ pub(super) fn routes() -> Vec<Route> {
             Handler::Read(status),
         )
         .access(Access::Open)
+        .gives::<JoinStatus>(),
+        Route::post(
+            "/v1/join/{proposal}/withdraw",
+            "Takes an open application back, by the signature of the administrator whom it names",
+            Handler::Act(|call, body| Box::pin(withdraw(call, body))),
+        )
+        .access(Access::Open)
+        .takes::<Withdrawal>()
         .gives::<JoinStatus>(),
         Route::post(
             "/v1/join/{proposal}/dial-back",
@@ -115,6 +123,31 @@ async fn apply(call: Arc<Call>, body: RequestBody) -> Result<Response, Refusal> 
     received(&proposal)
 }
 
+/// Taken back already, it is answered as if it were now: the answer may have been lost.
+async fn withdraw(call: Arc<Call>, body: RequestBody) -> Result<Response, Refusal> {
+    call.app.applications.take(call.address, "applications")?;
+    let Withdrawal { signature } = body.json()?;
+    drop(body);
+    let id: ProposalId = call.path(0, "proposal")?;
+    let checked = call.read(move |call, view| {
+        let (proposal, application) = application_of(view, id)?;
+        // A stranger's mistakes are not recorded on the chain in this node's name.
+        application.verify_withdrawal(id, &signature).map_err(|_| Refusal::WithdrawalBadSignature)?;
+        match proposal_state_at(&proposal, block_time(call, view)?) {
+            ProposalState::Open => Ok(true),
+            ProposalState::Withdrawn => Ok(false),
+            state => Err(Refusal::ApplicationDecided { state: state.to_string() }),
+        }
+    });
+    if checked.await? {
+        let withdrawn = call.app.services.membership.withdraw(id, signature).await?;
+        if let Some(Outcome::Refused { rule, explanation }) = withdrawn.receipt.map(|receipt| receipt.outcome) {
+            return Err(Refusal::ApplicationRefused { rule: rule.to_string(), explanation });
+        }
+    }
+    call.read(move |call, view| join_status(call, view, id)).await.and_then(|status| json(&status))
+}
+
 fn received(proposal: &Proposal) -> Result<Response, Refusal> {
     let Signer::Node(sponsor) = proposal.proposer.clone() else { return Err(Refusal::NotFound("application")) };
     json_with(StatusCode::CREATED, &ApplicationReceived { proposal: proposal.id, sponsor, closes: proposal.closes })
@@ -154,7 +187,11 @@ fn application_of(view: &dyn ChainView, id: ProposalId) -> Result<(Proposal, App
 
 fn status(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
     call.app.joins.take(call.address, "questions about applications")?;
-    let (proposal, application) = application_of(view, call.path(0, "proposal")?)?;
+    json(&join_status(call, view, call.path(0, "proposal")?)?)
+}
+
+fn join_status(call: &Call, view: &dyn ChainView, id: ProposalId) -> Result<JoinStatus, Refusal> {
+    let (proposal, application) = application_of(view, id)?;
     let ballots = count(view.state(), &proposal)?;
     let now = block_time(call, view)?;
     let state = join_state(&proposal, &ballots, now);
@@ -162,9 +199,9 @@ fn status(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
     let node = NodeName { node: application.node.node.clone(), member: application.member.clone() };
     let admitted = match state {
         JoinState::Admitted => admission(view.state(), &application, &node, is_told)?,
-        JoinState::Pending | JoinState::Rejected | JoinState::Expired => None,
+        JoinState::Pending | JoinState::Rejected | JoinState::Expired | JoinState::Withdrawn => None,
     };
-    json(&JoinStatus {
+    Ok(JoinStatus {
         proposal: proposal.id,
         state,
         member: application.member,
@@ -216,6 +253,7 @@ fn join_state(proposal: &Proposal, ballots: &BallotCount, now: Timestamp) -> Joi
             JoinState::Expired
         }
         ProposalState::Failed | ProposalState::Objected => JoinState::Rejected,
+        ProposalState::Withdrawn => JoinState::Withdrawn,
     }
 }
 
@@ -263,7 +301,9 @@ async fn dial_back(call: Arc<Call>) -> Result<Response, Refusal> {
             match proposal_state_at(&proposal, block_time(call, view)?) {
                 ProposalState::Open | ProposalState::Passed | ProposalState::Scheduled => {}
                 // Nobody is to have a node dialled by an application that is over.
-                ProposalState::Failed | ProposalState::Objected => return Err(Refusal::NotFound("application")),
+                ProposalState::Failed | ProposalState::Objected | ProposalState::Withdrawn => {
+                    return Err(Refusal::NotFound("application"));
+                }
             }
             let name = NodeName { node: application.node.node.clone(), member: application.member.clone() };
             // Once admitted, the address may have been changed since.

@@ -1,7 +1,7 @@
 //! The way into the consortium, and the votes that must not stop it.
 
 use galen_types::api::CONTACTS_BYTES_MAX;
-use galen_types::application::{Application, Invitation, InvitationToken, Offer};
+use galen_types::application::{Application, Invitation, InvitationToken, Offer, sign_withdrawal};
 use galen_types::member::{EncryptionKey, NewAccount, NewNode, NodeAddress, NodeRole, Role};
 use galen_types::proposal::{Ballot, ProposedChange};
 use galen_types::vocabulary::ReasonCode;
@@ -88,6 +88,32 @@ async fn an_institution_applies_is_voted_on_and_is_told_where_to_connect() {
         admitted["admitted"]["peers"].as_array().unwrap().iter().map(|peer| peer["name"].as_str().unwrap()).collect();
     assert_eq!(peers, ["aggregator.harlem", "node-1.harlem", "node-1.hennepin", "node-1.kentucky"]);
     assert!(admitted["node_time"].as_str().unwrap().parse::<Timestamp>().is_ok());
+}
+
+#[tokio::test]
+async fn an_applicant_takes_its_application_back() {
+    let served = Served::new().await;
+    let id = applied(&served, "ohio").await;
+    let withdraw = |id: &str, seed: &str| {
+        let signature = sign_withdrawal(ProposalId(name(id)), &key_of(seed));
+        json_request("POST", &format!("/v1/join/{id}/withdraw"), &json!({ "signature": signature }))
+    };
+    let forged = withdraw(&id, "admin@harlem").send(&served).await;
+    assert_eq!((forged.status, forged.code().as_str()), (422, "withdrawal-bad-signature"));
+    assert_eq!(join(&served, &id).await["state"], "pending", "nothing was recorded");
+    for _ in 0..2 {
+        let withdrawn = withdraw(&id, "admin@ohio").send(&served).await;
+        assert_eq!((withdrawn.status, withdrawn.json()["state"].as_str()), (200, Some("withdrawn")), "also again");
+    }
+    assert_eq!(join(&served, &id).await["state"], "withdrawn");
+
+    let id = applied(&served, "iowa").await;
+    vote(&served, "harlem", &id, Ballot::Approve);
+    vote(&served, "kentucky", &id, Ballot::Approve);
+    let late = withdraw(&id, "admin@iowa").send(&served).await;
+    assert_eq!((late.status, late.code().as_str()), (409, "application-decided"));
+    let unknown = withdraw(&"00".repeat(32), "admin@iowa").send(&served).await;
+    assert_eq!(unknown.status, 404);
 }
 
 #[tokio::test]

@@ -34,7 +34,8 @@ use galen_types::member::{Account, EncryptionKey, NewAccount, NodeAddress, NodeR
 use galen_types::vocabulary::{DataUse, DataUseTerm};
 use galen_types::{
     AccountName, BlockHeader, Call, Certificate, DatasetName, DecodedTransaction, Encoding, Genesis, Hash, JobId,
-    NodeName, Parameters, ProposalId, PublicKey, Receipt, SecretKey, Timestamp, TransactionBody, TransactionId,
+    NodeName, Parameters, ProposalId, PublicKey, Receipt, SecretKey, Signature, Timestamp, TransactionBody,
+    TransactionId,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::broadcast;
@@ -658,6 +659,15 @@ impl MembershipService for World {
             Ok(status)
         }
         .boxed()
+    }
+
+    fn withdraw(
+        &self,
+        proposal: ProposalId,
+        signature: Signature,
+    ) -> BoxFuture<'_, Result<TransactionStatus, ServiceError>> {
+        async move { self.apply(self.transaction("node-1.harlem", Call::WithdrawApplication { proposal, signature })) }
+            .boxed()
     }
 
     fn invite(&self) -> Option<InvitationToken> {
