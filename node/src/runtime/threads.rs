@@ -125,7 +125,11 @@ mod tests {
         let shutdown = Shutdown::default();
         let (release, held) = std::sync::mpsc::channel::<()>();
         let mut threads = Threads::default();
-        threads.start("blind", &shutdown, move || drop(held.recv())).unwrap();
+        threads
+            .start("blind", &shutdown, move || {
+                let _ = held.recv();
+            })
+            .unwrap();
         assert!(!threads.end(Duration::from_millis(20)).await);
         drop(release);
         let mut threads = Threads::default();
