@@ -191,13 +191,6 @@ pub(crate) fn calls() -> Vec<(&'static str, Call)> {
         ("apply", Call::Apply { application: Box::new(application()) }),
         ("leave", Call::Leave { reason }),
         ("object_to_reset", Call::ObjectToReset { proposal: ProposalId(hash(6)) }),
-        (
-            "withdraw_application",
-            Call::WithdrawApplication {
-                proposal: ProposalId(hash(6)),
-                signature: sign_withdrawal(ProposalId(hash(6)), &secret(14)),
-            },
-        ),
         ("add_node", Call::AddNode(new_node(NodeRole::Observer))),
         ("remove_node", Call::RemoveNode { node: text("node-2.harlem"), reason }),
         ("demote_node", Call::DemoteNode { node: text("node-2.harlem") }),
@@ -209,6 +202,13 @@ pub(crate) fn calls() -> Vec<(&'static str, Call)> {
         ("start_ordering", Call::StartOrdering { replaces: 4 }),
         ("join_voters", Call::JoinVoters { raft_id: 5 }),
         ("recover", Call::Recover { recovery: Box::new(recovery()) }),
+        (
+            "withdraw_application",
+            Call::WithdrawApplication {
+                proposal: ProposalId(hash(6)),
+                signature: sign_withdrawal(ProposalId(hash(6)), &secret(14)),
+            },
+        ),
         ("publish_dataset", Call::PublishDataset { dataset: text("opt"), content: content(), discoverable: true }),
         ("update_dataset", Call::UpdateDataset { dataset: dataset.clone(), previous: 2, content: content() }),
         (
