@@ -1,6 +1,8 @@
 //! The accounts that sign the load: added by each member's administrator, with keys that follow from the testnet's seed,
 //! so that a second measurement finds them.
 
+use std::time::Duration;
+
 use galen_client::{Client, ClientConfig, ClientError, Timeouts, Wait};
 use galen_testnet::Testnet;
 use galen_types::member::{NewAccount, NodeRole, Role};
@@ -17,6 +19,19 @@ const PARALLEL: usize = 64;
 /// # Errors
 /// [`BenchError`] when a node refuses an account for another reason than that it exists.
 pub async fn prepare(testnet: &Testnet, count: usize, on_account: &dyn Fn(usize)) -> Result<Vec<Client>, BenchError> {
+    prepare_valid(testnet, count, Timeouts::default().validity, on_account).await
+}
+
+/// The same, of clients whose transactions are valid for some time.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) async fn prepare_valid(
+    testnet: &Testnet,
+    count: usize,
+    validity: Duration,
+    on_account: &dyn Fn(usize),
+) -> Result<Vec<Client>, BenchError> {
     let voters: Vec<_> = testnet.nodes().into_iter().filter(|node| node.role == NodeRole::Voter).collect();
     let mut clients = Vec::with_capacity(count);
     let mut additions = JoinSet::new();
@@ -34,7 +49,7 @@ pub async fn prepare(testnet: &Testnet, count: usize, on_account: &dyn Fn(usize)
         };
         let mut config = ClientConfig::new(node.url.clone()).with_account(name, keys);
         config.genesis = Some(testnet.genesis_hash());
-        config.timeouts = Timeouts::default();
+        config.timeouts = Timeouts { validity, ..Timeouts::default() };
         clients.push(Client::new(config)?);
         if additions.len() >= PARALLEL {
             finished(additions.join_next().await)?;

@@ -33,6 +33,12 @@ pub enum BenchError {
         /// What is wrong.
         cause: String,
     },
+    /// Nodes that do not have the same chain, or not what was acknowledged.
+    #[error("{0}")]
+    Disagreement(String),
+    /// The chain does not go on, or goes on where it must not.
+    #[error("{0}")]
+    Stalled(String),
     /// Not one transaction was acknowledged.
     #[error("no transaction was acknowledged; the first failure: {0}")]
     NothingDone(String),
@@ -47,6 +53,8 @@ impl BenchError {
             Self::Client(error) => error.code(),
             Self::File { .. } => "bench-file",
             Self::Record { .. } => "bench-record",
+            Self::Disagreement(_) => "bench-disagreement",
+            Self::Stalled(_) => "bench-stalled",
             Self::NothingDone(_) => "bench-nothing-done",
         }
     }

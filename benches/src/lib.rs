@@ -7,16 +7,29 @@
 //! - [`workload`]: the calls.
 //! - [`drive`]: clients in parallel, closed loop or at a fixed rate.
 //! - [`report`]: throughput and latency percentiles, as text, JSON and SVG.
+//! - [`steady`]: load that goes on whatever nodes do.
+//! - [`failover`]: what the death of a leader costs.
+//! - [`crowd`]: many connections that want nothing beside clients that work.
+//! - [`faults`]: broken networks, paused processes and slow disks under load, and what must hold.
+//! - [`agreement`]: whether nodes have the same chain with everything that was acknowledged.
 //! - [`pauses`]: the longest time without a receipt.
 //! - [`acknowledged`]: the record of receipts, and the check that a chain still holds every one of them.
 
 pub mod accounts;
 pub mod acknowledged;
+pub mod agreement;
+pub mod crowd;
+mod draws;
 pub mod drive;
 mod error;
+pub mod failover;
+pub mod faults;
 pub mod options;
 pub mod pauses;
+pub mod quantiles;
 pub mod report;
+mod standing;
+pub mod steady;
 pub mod workload;
 
 pub use drive::run;

@@ -23,7 +23,8 @@ use crate::address::ip_of;
 use crate::book::Book;
 use crate::handshake::Plane;
 use crate::limits::{
-    CONNECTIONS_PER_PEER_MAX, PENDING_KNOWN_MAX, PENDING_STRANGERS_MAX, PENDING_STRANGERS_PER_ADDRESS_MAX,
+    CONNECTIONS_PER_PEER_MAX, PENDING_KNOWN_MAX, PENDING_KNOWN_PER_ADDRESS_MAX, PENDING_STRANGERS_MAX,
+    PENDING_STRANGERS_PER_ADDRESS_MAX,
 };
 use crate::metrics::Metrics;
 use crate::registry::SharedRegistry;
@@ -176,48 +177,71 @@ impl NetworkBehaviour for Gate {
 }
 
 /// Inbound connections in set-up.
-#[derive(Default)]
 struct Pending {
     connections: HashMap<ConnectionId, (IpAddr, bool)>,
-    known: usize,
-    strangers: HashMap<IpAddr, usize>,
+    known: Pool,
+    strangers: Pool,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            connections: HashMap::new(),
+            known: Pool::new(PENDING_KNOWN_MAX, PENDING_KNOWN_PER_ADDRESS_MAX),
+            strangers: Pool::new(PENDING_STRANGERS_MAX, PENDING_STRANGERS_PER_ADDRESS_MAX),
+        }
+    }
 }
 
 impl Pending {
     fn enter(&mut self, connection: ConnectionId, ip: IpAddr, is_known: bool) -> Result<(), Denied> {
-        if is_known {
-            if self.known >= PENDING_KNOWN_MAX {
-                return Err(Denied::PendingFull);
-            }
-            self.known += 1;
-        } else {
-            let total: usize = self.strangers.values().sum();
-            let share = self.strangers.entry(ip).or_default();
-            if total >= PENDING_STRANGERS_MAX || *share >= PENDING_STRANGERS_PER_ADDRESS_MAX {
-                if *share == 0 {
-                    self.strangers.remove(&ip);
-                }
-                return Err(Denied::PendingFull);
-            }
-            *share += 1;
-        }
+        self.pool(is_known).take(ip)?;
         self.connections.insert(connection, (ip, is_known));
         Ok(())
     }
 
     /// Idempotent: a connection denied after its handshake is reported twice.
     fn leave(&mut self, connection: ConnectionId) {
-        match self.connections.remove(&connection) {
-            Some((_, true)) => self.known = self.known.saturating_sub(1),
-            Some((ip, false)) => {
-                if let Some(share) = self.strangers.get_mut(&ip) {
-                    *share = share.saturating_sub(1);
-                    if *share == 0 {
-                        self.strangers.remove(&ip);
-                    }
-                }
+        if let Some((ip, is_known)) = self.connections.remove(&connection) {
+            self.pool(is_known).give_back(ip);
+        }
+    }
+
+    fn pool(&mut self, is_known: bool) -> &mut Pool {
+        if is_known { &mut self.known } else { &mut self.strangers }
+    }
+}
+
+/// Places for connections in set-up, of which each address may have a share.
+struct Pool {
+    total_max: usize,
+    per_address_max: usize,
+    total: usize,
+    shares: HashMap<IpAddr, usize>,
+}
+
+impl Pool {
+    fn new(total_max: usize, per_address_max: usize) -> Self {
+        Self { total_max, per_address_max, total: 0, shares: HashMap::new() }
+    }
+
+    fn take(&mut self, ip: IpAddr) -> Result<(), Denied> {
+        let share = self.shares.get(&ip).copied().unwrap_or(0);
+        if self.total >= self.total_max || share >= self.per_address_max {
+            return Err(Denied::PendingFull);
+        }
+        self.total += 1;
+        self.shares.insert(ip, share + 1);
+        Ok(())
+    }
+
+    fn give_back(&mut self, ip: IpAddr) {
+        self.total = self.total.saturating_sub(1);
+        if let Some(share) = self.shares.get_mut(&ip) {
+            *share = share.saturating_sub(1);
+            if *share == 0 {
+                self.shares.remove(&ip);
             }
-            None => {}
         }
     }
 }
@@ -265,6 +289,18 @@ mod tests {
         for number in (0..2000).map(id) {
             pending.leave(number);
         }
-        assert!(pending.connections.is_empty() && pending.strangers.is_empty() && pending.known == 0);
+        assert!(pending.connections.is_empty() && pending.strangers.shares.is_empty() && pending.strangers.total == 0);
+    }
+
+    #[test]
+    fn whoever_sits_at_one_members_address_does_not_keep_the_other_members_out() {
+        let mut pending = Pending::default();
+        let admitted = (0..1000).filter(|number| pending.enter(id(*number), ip(1), true).is_ok()).count();
+        assert_eq!(admitted, PENDING_KNOWN_PER_ADDRESS_MAX);
+        assert_eq!(pending.enter(id(1001), ip(2), true), Ok(()));
+        for number in (0..2000).map(id) {
+            pending.leave(number);
+        }
+        assert!(pending.known.shares.is_empty() && pending.known.total == 0);
     }
 }

@@ -19,6 +19,10 @@ pub const PENDING_STRANGERS_PER_ADDRESS_MAX: usize = 16;
 /// the registry and those seen in an earlier handshake): a pool of their own, so strangers never lock members out.
 pub const PENDING_KNOWN_MAX: usize = 256;
 
+/// Of [`PENDING_KNOWN_MAX`], those from one IP address: whoever floods from a member's machine, or from behind the same
+/// router, does not keep the other members out. Several nodes of a member behind one address have room.
+pub const PENDING_KNOWN_PER_ADDRESS_MAX: usize = 64;
+
 /// Established connections per peer and plane. Two nodes that dial each other at the same moment have two; a restarted
 /// node may have one that the other side does not yet know to be dead. Above it, the oldest is closed, so that a
 /// returning node always gets in. The total is therefore at most this times the number of registered nodes.

@@ -78,6 +78,27 @@ pub enum TestnetError {
         /// The system's words.
         cause: String,
     },
+    /// Network namespaces, or what breaks the network in them.
+    #[error(
+        "`{command}`: {cause}; namespaces need root, the kernel's network namespaces and Debian's package iproute2"
+    )]
+    Isolation {
+        /// What was to be done.
+        command: String,
+        /// The tool's or the system's words.
+        cause: String,
+    },
+    /// A fault that needs namespaces, on a testnet without.
+    #[error("{0} needs nodes in network namespaces; make the testnet with `galen testnet up --isolated`")]
+    NotIsolated(&'static str),
+    /// A disk cannot be made slow here.
+    #[error("the disk of {node} cannot be made slow: {cause}")]
+    SlowDisk {
+        /// Whose.
+        node: NodeName,
+        /// What is missing, or the system's words.
+        cause: String,
+    },
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers: {0}")]
     Random(String),
@@ -126,6 +147,9 @@ impl TestnetError {
             Self::Ended { .. } => "testnet-node-ended",
             Self::NotReady { .. } => "testnet-node-not-ready",
             Self::Process { .. } => "testnet-process",
+            Self::Isolation { .. } => "testnet-isolation",
+            Self::NotIsolated(_) => "testnet-not-isolated",
+            Self::SlowDisk { .. } => "testnet-slow-disk",
             Self::Random(_) => "testnet-random",
             Self::Key(error) => error.code(),
             Self::Genesis(error) => error.code(),

@@ -23,7 +23,7 @@ use galen_types::application::Invitation;
 use galen_types::{Genesis, NodeName, Signer};
 
 use crate::error::TestnetError;
-use crate::plan::{Plan, PlannedNode, loopback};
+use crate::plan::{Plan, PlannedNode};
 
 /// Most bytes of a plan.
 const PLAN_BYTES_MAX: u64 = 1 << 20;
@@ -208,7 +208,10 @@ impl Folder {
         Ok(NodeConfig {
             node: node.name.clone(),
             http: HttpSettings { listen: ([127, 0, 0, 1], node.http_port).into(), public_url: None, tls: None },
-            network: NetworkSection { listen: loopback(node.network_port)?, listen_files: loopback(node.files_port)? },
+            network: NetworkSection {
+                listen: node.address_at(node.network_port)?,
+                listen_files: node.address_at(node.files_port)?,
+            },
             key: KeySection { password_file: Some(password), password_env: None },
             ordering: OrderingSection { compact_entries: plan.compact_entries, ..OrderingSection::default() },
             ledger: LedgerSection::default(),

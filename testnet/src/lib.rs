@@ -6,15 +6,23 @@
 //! - [`process`]: nodes as processes: start, stop, kill, whether they live.
 //! - [`network`]: [`Testnet`], the whole of it: up, status, down, reset.
 //! - [`membership`]: members that join and leave while the others go on.
+//! - [`isolation`]: nodes in network namespaces, and what can go wrong between them.
+//! - [`slow_disk`]: nodes whose disk is slow.
+//! - [`fault`]: all faults, by name.
+//! - [`relay`]: links that can be cut where there are no namespaces.
 //! - [`demo`]: the main job, step by step.
 
 pub mod demo;
 mod error;
+pub mod fault;
 pub mod folder;
+pub mod isolation;
 pub mod membership;
 pub mod network;
 pub mod plan;
 pub mod process;
+pub mod relay;
+pub mod slow_disk;
 
 pub use error::TestnetError;
 pub use membership::MembershipStep;

@@ -247,7 +247,7 @@ impl Testnet {
     pub fn launch(&self, node: &NodeName, program: &Path) -> Result<NodeProcess, TestnetError> {
         match NodeProcess::find(&self.folder, node) {
             Some(process) => Ok(process),
-            None => NodeProcess::start(&self.folder, node, program),
+            None => self.spawn(self.node(&node.to_string())?, program),
         }
     }
 

@@ -8,13 +8,16 @@ use galen_client::{Client, ClientConfig, ClientError};
 use galen_types::api::ChainStatus;
 use galen_types::member::{NodeRole, Role};
 use galen_types::{AccountName, Genesis, Hash, NodeName};
+use nix::sys::signal::Signal;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::error::TestnetError;
 use crate::folder::Folder;
+use crate::isolation::Isolation;
 use crate::plan::{Plan, PlanOptions, PlannedNode};
 use crate::process::{NodeProcess, tail};
+use crate::slow_disk;
 
 /// How long nodes may take until they can be used.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
@@ -180,9 +183,7 @@ impl Testnet {
     /// [`TestnetError`] when one ends, or is not ready in time.
     pub async fn up(&self, program: &Path, on_node: &dyn Fn(&NodeEntry)) -> Result<(), TestnetError> {
         for node in self.plan.present() {
-            if NodeProcess::find(&self.folder, &node.name).is_none() {
-                NodeProcess::start(&self.folder, &node.name, program)?;
-            }
+            self.launch(&node.name, program)?;
         }
         for node in self.plan.present() {
             self.ready(node).await?;
@@ -197,10 +198,26 @@ impl Testnet {
     /// [`TestnetError`] when it ends, or is not ready in time.
     pub async fn start(&self, name: &str, program: &Path) -> Result<(), TestnetError> {
         let node = self.node(name)?;
-        if NodeProcess::find(&self.folder, &node.name).is_none() {
-            NodeProcess::start(&self.folder, &node.name, program)?;
-        }
+        self.launch(&node.name, program)?;
         self.ready(node).await
+    }
+
+    /// Starts a node's process, in its namespace where it has one.
+    pub(crate) fn spawn(&self, node: &PlannedNode, program: &Path) -> Result<NodeProcess, TestnetError> {
+        let Some(isolation) = self.isolation() else {
+            return NodeProcess::start(&self.folder, &node.name, program);
+        };
+        isolation.create()?;
+        // Opened here, on the machine's own loopback: inside nobody could reach it.
+        let http =
+            TcpListener::bind(("127.0.0.1", node.http_port)).map_err(|_| TestnetError::PortTaken(node.http_port))?;
+        let start = || NodeProcess::start_with_socket(&self.folder, &node.name, program, http);
+        isolation.within(&node.name.to_string(), start)?
+    }
+
+    /// The network namespaces of the nodes, where they have some.
+    pub fn isolation(&self) -> Option<Isolation> {
+        Isolation::of(&self.plan)
     }
 
     /// Waits until a started node can be used.
@@ -280,17 +297,26 @@ impl Testnet {
         Ok(statuses)
     }
 
-    /// Stops every node that runs.
-    pub fn down(&self) -> usize {
+    /// Stops every node that runs; namespaces and slow disks go with them.
+    ///
+    /// # Errors
+    /// [`TestnetError::Isolation`] when a namespace cannot be removed.
+    pub fn down(&self) -> Result<usize, TestnetError> {
         let running: Vec<_> =
             self.plan.nodes.iter().filter_map(|node| NodeProcess::find(&self.folder, &node.name)).collect();
         for process in &running {
-            process.signal(nix::sys::signal::Signal::SIGTERM);
+            process.signal(Signal::SIGTERM);
+            // One that is paused would not hear it.
+            process.signal(Signal::SIGCONT);
         }
         for process in &running {
             process.stop();
         }
-        running.len()
+        slow_disk::release_all(self)?;
+        if let Some(isolation) = self.isolation() {
+            isolation.remove()?;
+        }
+        Ok(running.len())
     }
 
     /// Asks one node to stop and waits until it has; `false` when it did not run.
@@ -323,7 +349,7 @@ impl Testnet {
     /// # Errors
     /// [`TestnetError::File`] when something cannot be deleted.
     pub fn reset(self) -> Result<(), TestnetError> {
-        self.down();
+        self.down()?;
         let root = self.folder.root();
         std::fs::remove_dir_all(root).map_err(|error| TestnetError::file(root, error))
     }

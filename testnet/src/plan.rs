@@ -1,6 +1,8 @@
 //! Who takes part in a testnet, on which ports, with which keys. Everything follows from the options and the seed, so
 //! that the same options make the same testnet again.
 
+use std::net::Ipv4Addr;
+
 use galen_keys::KeyPair;
 use galen_node::config::OrderingSection;
 use galen_types::genesis::{Founder, FoundingNode, RULES_VERSION};
@@ -9,6 +11,7 @@ use galen_types::{AccountName, Genesis, NodeName, Parameters, Signer, Slug, Time
 use serde::{Deserialize, Serialize};
 
 use crate::error::TestnetError;
+use crate::isolation;
 
 /// The members of the testnet that ships with data.
 pub const MEMBERS: [&str; 4] = ["harlem", "hennepin", "kentucky", "mississippi"];
@@ -42,6 +45,8 @@ pub struct PlanOptions {
     pub parameters: Option<Parameters>,
     /// Whether each node is registered at a port of its own for relays, instead of at the port on which it listens.
     pub relays: bool,
+    /// Whether each node runs in a network namespace of its own (needs root).
+    pub isolated: bool,
 }
 
 impl Default for PlanOptions {
@@ -55,6 +60,7 @@ impl Default for PlanOptions {
             load_accounts: 0,
             parameters: None,
             relays: false,
+            isolated: false,
         }
     }
 }
@@ -104,6 +110,9 @@ pub struct PlannedNode {
     /// Where peers reach it when it is not `network_port` itself: a relay's port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_port: Option<u16>,
+    /// Its address in its network namespace, where it has one; HTTP is on 127.0.0.1 nevertheless.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address_isolated: Option<Ipv4Addr>,
     /// Whether it is registered by the chain and not by the genesis.
     #[serde(default, skip_serializing_if = "is_false")]
     pub joined: bool,
@@ -118,6 +127,11 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl PlannedNode {
+    /// Whether it orders and certifies.
+    pub fn is_voter(&self) -> bool {
+        self.role == NodeRole::Voter
+    }
+
     /// Every port on 127.0.0.1 that it takes, its relay's too.
     pub(crate) fn ports(&self) -> Vec<u16> {
         [self.http_port, self.network_port, self.files_port].into_iter().chain(self.relay_port).collect()
@@ -128,7 +142,13 @@ impl PlannedNode {
     /// # Errors
     /// [`TestnetError::Plan`] when the port makes no address.
     pub fn address(&self) -> Result<NodeAddress, TestnetError> {
-        loopback(self.relay_port.unwrap_or(self.network_port))
+        self.address_at(self.relay_port.unwrap_or(self.network_port))
+    }
+
+    /// One of its ports, as an address of the network between nodes.
+    pub(crate) fn address_at(&self, port: u16) -> Result<NodeAddress, TestnetError> {
+        let host = self.address_isolated.unwrap_or(Ipv4Addr::LOCALHOST);
+        NodeAddress::parse(&format!("/ip4/{host}/tcp/{port}")).map_err(|error| TestnetError::Plan(error.to_string()))
     }
 }
 
@@ -168,15 +188,19 @@ impl Plan {
         }
         names.push((NodeName { node: slug(AGGREGATOR)?, member: members[0].clone() }, NodeRole::Aggregator));
         let count = u16::try_from(names.len()).unwrap_or(u16::MAX);
+        if options.relays && options.isolated {
+            return Err(problem("a testnet has relays or is isolated, not both".to_owned()));
+        }
         let nodes = (options.port_base..)
-            .zip(names)
-            .map(|(port, (name, role))| PlannedNode {
+            .zip(names.into_iter().enumerate())
+            .map(|(port, (place, (name, role)))| PlannedNode {
                 name,
                 role,
                 http_port: port,
                 network_port: port + count,
                 files_port: port + 2 * count,
                 relay_port: options.relays.then_some(port + 3 * count),
+                address_isolated: if options.isolated { isolation::address_of(place) } else { None },
                 joined: false,
                 left: false,
             })
@@ -211,6 +235,13 @@ impl Plan {
     /// # Errors
     /// [`TestnetError::Plan`] when the name is no name or taken, or no ports are left.
     pub(crate) fn plan_node(&mut self, name: NodeName, role: NodeRole) -> Result<&PlannedNode, TestnetError> {
+        if self.is_isolated() {
+            return Err(TestnetError::Plan(
+                "nobody joins an isolated testnet: a newcomer asks members over HTTP, which does not pass between its \
+                 namespaces; make a testnet without --isolated for that"
+                    .to_owned(),
+            ));
+        }
         if self.nodes.iter().any(|node| node.name == name) {
             return Err(TestnetError::Plan(format!(
                 "there is, or was, a node {name} in this testnet; choose another name"
@@ -228,6 +259,7 @@ impl Plan {
             network_port: next()?,
             files_port: next()?,
             relay_port: if relayed { Some(next()?) } else { None },
+            address_isolated: None,
             joined: true,
             left: false,
         };
@@ -245,6 +277,19 @@ impl Plan {
         ACCOUNTS.into_iter().map(account).collect()
     }
 
+    /// Sets testnets on one machine apart: names of what the kernel holds for one begin with it.
+    pub fn id(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("galen 2026 testnet id v1");
+        hasher.update(&self.seed.to_le_bytes());
+        hasher.update(&self.founded.0.to_le_bytes());
+        hasher.finalize().to_hex()[..8].to_owned()
+    }
+
+    /// Whether each node runs in a network namespace of its own.
+    pub fn is_isolated(&self) -> bool {
+        self.nodes.iter().any(|node| node.address_isolated.is_some())
+    }
+
     /// The options that make the same members, voters and ports.
     pub fn options(&self) -> PlanOptions {
         let founding = || self.nodes.iter().filter(|node| !node.joined);
@@ -252,6 +297,7 @@ impl Plan {
             members: self.members.iter().map(ToString::to_string).collect(),
             voters: Some(founding().filter(|node| node.role == NodeRole::Voter).count()),
             port_base: founding().next().map_or(PORT_BASE, |node| node.http_port),
+            isolated: self.is_isolated(),
             ..PlanOptions::default()
         }
     }
@@ -264,6 +310,7 @@ impl Plan {
         self.members.iter().map(Slug::as_str).eq(options.members.iter().map(String::as_str))
             && options.voters.unwrap_or(self.members.len()) == voters
             && first == Some(options.port_base)
+            && options.isolated == self.is_isolated()
             && options.seed.is_none_or(|seed| seed == self.seed)
             && options.compact_entries.is_none_or(|entries| entries == self.compact_entries)
             && options.load_accounts <= self.load_accounts
@@ -349,11 +396,6 @@ impl Plan {
     }
 }
 
-/// A loopback address of the network between nodes.
-pub(crate) fn loopback(port: u16) -> Result<NodeAddress, TestnetError> {
-    NodeAddress::parse(&format!("/ip4/127.0.0.1/tcp/{port}")).map_err(|error| TestnetError::Plan(error.to_string()))
-}
-
 pub(crate) fn slug(text: &str) -> Result<Slug, TestnetError> {
     Slug::parse(text).map_err(|error| TestnetError::Plan(error.to_string()))
 }
@@ -417,6 +459,21 @@ mod tests {
         let relay = plan.nodes[0].relay_port.unwrap();
         assert_eq!(addresses[0], format!("/ip4/127.0.0.1/tcp/{relay}"));
         assert_eq!(relay, PORT_BASE + 15);
+    }
+
+    #[test]
+    fn isolated_nodes_are_registered_at_addresses_of_their_own_and_take_no_newcomers() {
+        let isolated = PlanOptions { isolated: true, ..options() };
+        let mut plan = Plan::new(&isolated).unwrap();
+        let addresses: Vec<_> = plan.genesis().unwrap().nodes().iter().map(|node| node.address.to_string()).collect();
+        assert_eq!(addresses[0], format!("/ip4/10.210.0.1/tcp/{}", plan.nodes[0].network_port));
+        assert_eq!(addresses[1], format!("/ip4/10.210.0.2/tcp/{}", plan.nodes[1].network_port));
+        assert!(plan.fits(&isolated) && plan.fits(&plan.options()) && !plan.fits(&options()));
+        let back: Plan = toml::from_str(&toml::to_string_pretty(&plan).unwrap()).unwrap();
+        assert_eq!(back, plan);
+        let refused = plan.plan_node("node-1.riverside".parse().unwrap(), NodeRole::Voter).unwrap_err();
+        assert!(refused.to_string().contains("--isolated"), "{refused}");
+        assert!(Plan::new(&PlanOptions { relays: true, ..isolated }).is_err());
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -43,6 +45,28 @@ impl NodeProcess {
     /// # Errors
     /// [`TestnetError`] when it cannot be started.
     pub fn start(folder: &Folder, node: &NodeName, program: &Path) -> Result<Self, TestnetError> {
+        Self::spawn(folder, node, program, None)
+    }
+
+    /// The same with a listening socket on which it serves HTTP.
+    ///
+    /// # Errors
+    /// [`TestnetError`] when it cannot be started.
+    pub fn start_with_socket(
+        folder: &Folder,
+        node: &NodeName,
+        program: &Path,
+        http: TcpListener,
+    ) -> Result<Self, TestnetError> {
+        Self::spawn(folder, node, program, Some(http))
+    }
+
+    fn spawn(
+        folder: &Folder,
+        node: &NodeName,
+        program: &Path,
+        http: Option<TcpListener>,
+    ) -> Result<Self, TestnetError> {
         let log_path = folder.log(node);
         let file_error = |error| TestnetError::file(&log_path, error);
         let log = File::options().create(true).append(true).open(&log_path).map_err(file_error)?;
@@ -51,7 +75,8 @@ impl NodeProcess {
         let child = Command::new(program)
             .args(["node", "run", "--home"])
             .arg(folder.home(node).root())
-            .stdin(Stdio::null())
+            .args(http.is_some().then_some("--http-on-stdin"))
+            .stdin(http.map_or_else(Stdio::null, |socket| OwnedFd::from(socket).into()))
             .stdout(log)
             .stderr(error_log)
             // A group of its own: an interrupt typed at the terminal is not meant for it.
@@ -80,6 +105,8 @@ impl NodeProcess {
     /// Asks it to stop (SIGTERM) and waits; kills it when it does not.
     pub fn stop(&self) {
         self.signal(Signal::SIGTERM);
+        // One that is paused would not hear it.
+        self.signal(Signal::SIGCONT);
         if !self.wait_gone(STOP_PATIENCE) {
             self.kill();
         }

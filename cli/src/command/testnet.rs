@@ -1,5 +1,6 @@
 //! `galen testnet`: a private testnet on this machine.
 
+mod fault;
 mod show;
 
 use std::path::{Path, PathBuf};
@@ -71,6 +72,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Break the network between nodes, a process or a disk, until it is healed
+    #[command(subcommand)]
+    Fault(fault::Command),
+    /// Play faults under load, one after the other, and check what must hold; stops the nodes in the end
+    Faults(fault::Play),
     /// Stop every node and delete the testnet
     Reset(Place),
 }
@@ -111,6 +117,10 @@ pub(crate) struct Up {
     /// Entries after which the ordering logs are cut
     #[arg(long, value_name = "N", hide = true)]
     compact_entries: Option<usize>,
+    /// Run each node in a network namespace of its own, so that `testnet fault` can break the network between them; needs
+    /// root
+    #[arg(long)]
+    isolated: bool,
     /// Run the main job on the data that ships with the project
     #[arg(long)]
     demo: bool,
@@ -124,7 +134,7 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError
             output.list(&statuses, "the testnet has no nodes", show::status)
         }
         Command::Down(place) => {
-            let stopped = Testnet::open(place.dir)?.down();
+            let stopped = Testnet::open(place.dir)?.down()?;
             output.document(&json!({ "stopped": stopped }), || format!("{stopped} nodes stopped; the chain stays"))
         }
         Command::Logs { node, follow, place } => {
@@ -148,6 +158,8 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError
         }
         Command::Add { member, role, place } => add(&member, role, &place, output).await,
         Command::Remove { member, place } => remove(&member, &place, output).await,
+        Command::Fault(command) => fault::run(command, output).await,
+        Command::Faults(play) => fault::play(play, output).await,
         Command::Reset(place) => {
             let dir = place.dir.clone();
             let testnet = Testnet::open(place.dir)?;
@@ -170,6 +182,7 @@ impl Up {
             port_base: self.port.unwrap_or(usual.port_base),
             seed: self.seed,
             compact_entries: self.compact_entries,
+            isolated: self.isolated || usual.isolated,
             ..PlanOptions::default()
         };
         Ok(Testnet::make(&self.place.dir, &options, on_key)?)

@@ -6,6 +6,7 @@
 mod abuse;
 mod by_command_line;
 mod crashes;
+mod crowd;
 mod disk_full;
 mod history;
 mod interrupted_join;
@@ -14,6 +15,7 @@ mod leaving;
 mod long_absence;
 mod lost_answer;
 mod main_job;
+mod network_faults;
 mod partitions;
 mod proofs;
 mod recovery;

@@ -37,7 +37,7 @@ async fn the_main_job_comes_out_and_no_row_comes_to_the_aggregator() {
     for needle in &needles {
         assert!(!contains(&memory, needle), "the aggregator's memory holds {:?}", String::from_utf8_lossy(needle));
     }
-    assert_eq!(cluster.testnet.down(), 5);
+    assert_eq!(cluster.testnet.down().unwrap(), 5);
     for path in files_under(&cluster.home(AGGREGATOR)) {
         let bytes = std::fs::read(&path).unwrap();
         for needle in &needles {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use galen_client::Wait;
 use galen_testnet::PlanOptions;
+use galen_testnet::relay::Relays;
 use galen_types::Call;
 use galen_types::member::NodeRole;
 use galen_types::proposal::Ballot;
 
-use crate::support::{Cluster, Load, PATIENCE, Relays, VOTERS, assert_once_everywhere, eventually, program};
+use crate::support::{Cluster, Load, PATIENCE, VOTERS, assert_once_everywhere, eventually, program};
 
 const MEMBER: &str = "riverside";
 const NODE: &str = "node-1.riverside";
@@ -21,12 +22,12 @@ const CUT: Duration = Duration::from_secs(4);
 #[tokio::test(flavor = "multi_thread")]
 async fn voters_come_and_go_while_the_network_is_cut() {
     let mut cluster = Cluster::make(PlanOptions { load_accounts: 4, relays: true, ..PlanOptions::default() }).await;
-    let mut relays = Relays::start(&cluster.testnet).await;
+    let mut relays = Relays::start(&cluster.testnet).await.unwrap();
     cluster.testnet.up(&program(), &|_| {}).await.unwrap();
     let load = Load::paced(&cluster, &VOTERS, Duration::from_millis(20));
     load.more(20).await;
     let node = cluster.testnet.prepare_member(MEMBER, NodeRole::Voter).unwrap();
-    relays.add(&cluster.testnet, cluster.testnet.node(NODE).unwrap()).await;
+    relays.add(&cluster.testnet, cluster.testnet.node(NODE).unwrap()).await.unwrap();
     let proposal = cluster.testnet.apply(&node).await.unwrap();
     cluster.testnet.vote(&proposal, Ballot::Approve).await.unwrap();
     cluster.testnet.admitted(&node.member).unwrap();

@@ -51,7 +51,7 @@ async fn proofs_are_got_from_a_node_and_checked_without_one() {
     assert!(said.contains("after height 1 is not held") && said.contains("--ledger"), "{said}");
 
     // The state of a stopped node's ledger, and then nothing runs any more.
-    cluster.testnet.down();
+    cluster.testnet.down().unwrap();
     let ledger = cluster.home(VOTERS[1]).join("ledger");
     let said = shell.run(&format!(
         "galen proof get parameters --ledger '{}' --genesis '{}' --out stopped.proof",

@@ -41,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use app::App;
 pub use metrics::HttpMetrics;
-pub use server::{HttpError, HttpSettings, Server, TlsError, TlsFiles};
+pub use server::{HttpError, HttpSettings, HttpSocket, Server, TlsError, TlsFiles};
 use services::{ServiceError, Services};
 
 /// Serves until `shutdown` is cancelled, then lets requests under way end for some seconds. `registry` is what `/metrics`

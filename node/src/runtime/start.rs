@@ -46,7 +46,7 @@ use crate::files::documents::FolderError;
 use crate::files::{Files, FilesError};
 use crate::home::NodeHome;
 use crate::http::services::{ChainService, OperatorService, Participation, ServiceError, Services};
-use crate::http::{self, HttpError, HttpMetrics, Server};
+use crate::http::{self, HttpError, HttpMetrics, HttpSocket, Server};
 use crate::jobs::{Jobs, JobsError};
 use crate::membership::Membership;
 use crate::operate::held::HeldFileError;
@@ -185,10 +185,14 @@ impl Running {
     ///
     /// # Errors
     /// [`StartError`] saying what to mend; nothing runs then.
-    pub(super) async fn start(home: &NodeHome, config: NodeConfig) -> Result<Self, StartError> {
+    pub(super) async fn start(
+        home: &NodeHome,
+        config: NodeConfig,
+        http_socket: HttpSocket,
+    ) -> Result<Self, StartError> {
         let shutdown = Shutdown::default();
         let mut network = None;
-        let outcome = Self::start_until(home, config, shutdown.clone(), &mut network).await;
+        let outcome = Self::start_until(home, config, http_socket, shutdown.clone(), &mut network).await;
         if outcome.is_err() {
             // What had begun ends, and lets go of the ports and the ledger: the start may be tried again.
             shutdown.stop();
@@ -202,6 +206,7 @@ impl Running {
     async fn start_until(
         home: &NodeHome,
         config: NodeConfig,
+        http_socket: HttpSocket,
         shutdown: Shutdown,
         started: &mut Option<NetworkHandle>,
     ) -> Result<Self, StartError> {
@@ -214,7 +219,7 @@ impl Running {
         let notes = PartNotes::new(home);
 
         // The port is taken before anything runs: a second process of this node stops here at the latest.
-        let server = Server::bind(&loaded.config.http).await?;
+        let server = Server::open(&loaded.config.http, http_socket).await?;
         let http_address = server.address();
         let numbers = opened.as_ref().map(|opened| opened.orderer.status().membership.members()).unwrap_or_default();
         let (network, network_events) = loaded.start_network(&numbers).await?;

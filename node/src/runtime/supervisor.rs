@@ -16,6 +16,7 @@ use super::part::PartNotes;
 use super::start::{Running, StartError};
 use crate::config::NodeConfig;
 use crate::home::NodeHome;
+use crate::http::HttpSocket;
 use crate::operate::join;
 
 /// What holds for one start only.
@@ -24,6 +25,8 @@ pub struct RunOptions {
     /// The operator stands for it that the disk was neither restored nor copied: a voter orders then with a majority of
     /// the voters, though too few of them are there to know what it promised.
     pub trusts_disk: bool,
+    /// Where the socket for HTTP comes from.
+    pub http_socket: HttpSocket,
 }
 
 /// A running node.
@@ -52,13 +55,13 @@ impl Node {
         let mut config = NodeConfig::load(home)?;
         config.ordering.trusts_disk = options.trusts_disk;
         join::prepare(home, &config.node).await?;
-        let running = Running::start(home, config.clone()).await?;
+        let running = Running::start(home, config.clone(), options.http_socket).await?;
         let name = config.node.clone();
         // The same port also when the system chose it.
         config.http.listen = running.http_address;
         let http_address = running.http_address;
         let shutdown = Shutdown::default();
-        let supervisor = tokio::spawn(supervise(home.clone(), config, running, shutdown.clone()));
+        let supervisor = tokio::spawn(supervise(home.clone(), config, options, running, shutdown.clone()));
         Ok(Self { name, http_address, shutdown, supervisor })
     }
 
@@ -89,7 +92,7 @@ impl Node {
 }
 
 /// Starts the node anew whenever it asks for it, until it is told to stop or fails.
-async fn supervise(home: NodeHome, config: NodeConfig, mut running: Running, shutdown: Shutdown) {
+async fn supervise(home: NodeHome, config: NodeConfig, options: RunOptions, mut running: Running, shutdown: Shutdown) {
     loop {
         tokio::select! {
             () = shutdown.stopping() => running.hand_over().await,
@@ -106,7 +109,7 @@ async fn supervise(home: NodeHome, config: NodeConfig, mut running: Running, shu
         }
         let Some(why) = inner.restart_wanted() else { return shutdown.stop() };
         let started =
-            if has_stopped { start_anew(&home, &config, why, ledger).await } else { Err(StartError::NotClosed) };
+            if has_stopped { start_anew(&home, &config, options, why, ledger).await } else { Err(StartError::NotClosed) };
         running = match started {
             Ok(running) => running,
             Err(error) => return shutdown.fail(error.code(), &error),
@@ -117,6 +120,7 @@ async fn supervise(home: NodeHome, config: NodeConfig, mut running: Running, shu
 async fn start_anew(
     home: &NodeHome,
     config: &NodeConfig,
+    options: RunOptions,
     why: Restart,
     ledger: Weak<Ledger>,
 ) -> Result<Running, StartError> {
@@ -168,7 +172,7 @@ async fn start_anew(
     // The ports that were this node's a moment ago may take a moment to be free again.
     let deadline = Instant::now() + limits::PORTS_PATIENCE;
     loop {
-        match Running::start(home, config.clone()).await {
+        match Running::start(home, config.clone(), options.http_socket).await {
             Err(
                 error @ (StartError::Network(_) | StartError::Http(_) | StartError::Ledger(LedgerError::Locked { .. })),
             ) if Instant::now() < deadline => {

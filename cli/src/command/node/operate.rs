@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use galen_node::home::NodeHome;
+use galen_node::http::HttpSocket;
 use galen_node::operate::{self, CheckItem, InitOptions};
 use galen_node::runtime::RunOptions;
 use galen_types::NodeName;
@@ -31,6 +32,9 @@ pub(crate) struct Run {
     /// where it was neither restored nor copied
     #[arg(long)]
     trust_disk: bool,
+    /// Serve HTTP on the listening socket that standard input is, as systemd hands it over with `StandardInput=socket`
+    #[arg(long)]
+    http_on_stdin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +102,7 @@ pub(crate) async fn check(home: Home, output: Output) -> Result<(), CliError> {
 }
 
 pub(crate) async fn run(run: Run) -> Result<(), CliError> {
-    let options = RunOptions { trusts_disk: run.trust_disk };
+    let http_socket = if run.http_on_stdin { HttpSocket::Stdin } else { HttpSocket::Opened };
+    let options = RunOptions { trusts_disk: run.trust_disk, http_socket };
     Ok(operate::run(&NodeHome::new(run.home.home), options).await?)
 }

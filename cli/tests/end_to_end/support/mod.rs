@@ -4,14 +4,12 @@ mod chains;
 mod cluster;
 mod load;
 pub(crate) mod raw_http;
-mod relay;
 mod runbook;
 mod shell;
 
 pub(crate) use chains::{Acknowledged, assert_once_everywhere, assert_once_on};
 pub(crate) use cluster::{Cluster, VOTERS, program};
 pub(crate) use load::{Load, publication};
-pub(crate) use relay::Relays;
 pub(crate) use runbook::Section;
 pub(crate) use shell::Shell;
 

@@ -12,6 +12,7 @@ mod tls;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use galen_types::Timestamp;
@@ -68,6 +69,9 @@ pub enum HttpError {
         /// What the operating system says.
         cause: io::Error,
     },
+    /// What was handed over as the port's socket is none.
+    #[error("standard input is no listening TCP socket: {0}; hand one over, or start without --http-on-stdin")]
+    NoSocket(io::Error),
 }
 
 impl HttpError {
@@ -78,8 +82,46 @@ impl HttpError {
             Self::PublicUrl(_) => "http-public-url",
             Self::Tls(error) => error.code(),
             Self::Listen { .. } => "http-listen",
+            Self::NoSocket(_) => "http-no-socket",
         }
     }
+}
+
+/// Where the socket comes from on which HTTP is served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HttpSocket {
+    /// Opened here, at the address of the configuration.
+    #[default]
+    Opened,
+    /// Opened by whoever started this process, and handed over as standard input, listening: as inetd's `wait` services and
+    /// systemd's units with `StandardInput=socket` get theirs. The starter may hold rights that this process lacks, or live
+    /// in another network.
+    Stdin,
+}
+
+impl HttpSocket {
+    async fn listener(self, settings: &HttpSettings) -> Result<TcpListener, HttpError> {
+        let adopted = match self {
+            Self::Opened => {
+                let error = |cause| HttpError::Listen { address: settings.listen, cause };
+                return TcpListener::bind(settings.listen).await.map_err(error);
+            }
+            // A copy: standard input itself stays for the next start of the node in this process.
+            Self::Stdin => io::stdin().as_fd().try_clone_to_owned().and_then(adopt),
+        };
+        adopted.map_err(HttpError::NoSocket)
+    }
+}
+
+/// Takes over a socket that listens.
+fn adopt(socket: OwnedFd) -> io::Result<TcpListener> {
+    use nix::sys::socket::{getsockopt, sockopt};
+    if !getsockopt(&socket, sockopt::AcceptConn)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+    }
+    let listener = std::net::TcpListener::from(socket);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
 }
 
 /// A bound port; serves once it is given to [`serve`](super::serve).
@@ -98,19 +140,33 @@ impl Server {
     /// # Errors
     /// [`HttpError`] saying what to set.
     pub async fn bind(settings: &HttpSettings) -> Result<Self, HttpError> {
-        Self::bind_with(settings, SlotLimits::of_process()).await
+        Self::open(settings, HttpSocket::Opened).await
     }
 
-    async fn bind_with(settings: &HttpSettings, limits: SlotLimits) -> Result<Self, HttpError> {
-        if settings.tls.is_none() && !settings.listen.ip().to_canonical().is_loopback() {
-            return Err(HttpError::PlainOffLoopback(settings.listen));
-        }
+    /// Takes the port from where `socket` says.
+    ///
+    /// # Errors
+    /// [`HttpError`] saying what to set.
+    pub async fn open(settings: &HttpSettings, socket: HttpSocket) -> Result<Self, HttpError> {
+        let refuse_open_plain = |address: SocketAddr| match settings.tls {
+            None if !address.ip().to_canonical().is_loopback() => Err(HttpError::PlainOffLoopback(address)),
+            _ => Ok(()),
+        };
+        refuse_open_plain(settings.listen)?;
         let public_url = settings.public_url.as_deref().map(public_url).transpose()?;
         let tls = settings.tls.as_ref().map(TlsFiles::load).transpose()?.map(TlsAcceptor::from);
-        let error = |cause| HttpError::Listen { address: settings.listen, cause };
-        let listener = TcpListener::bind(settings.listen).await.map_err(error)?;
-        let address = listener.local_addr().map_err(error)?;
-        Ok(Self { listener, address, public_url, tls, slots: Slots::new(limits), bound: Timestamp::now() })
+        let listener = socket.listener(settings).await?;
+        let address = listener.local_addr().map_err(|cause| HttpError::Listen { address: settings.listen, cause })?;
+        // A socket that was handed over may listen elsewhere than the settings say.
+        refuse_open_plain(address)?;
+        Ok(Self {
+            listener,
+            address,
+            public_url,
+            tls,
+            slots: Slots::new(SlotLimits::of_process()),
+            bound: Timestamp::now(),
+        })
     }
 
     /// Where it listens; tells the port where the settings said 0.

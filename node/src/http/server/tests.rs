@@ -38,3 +38,16 @@ async fn missing_or_wrong_tls_files_are_named() {
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
     assert!(files.load().is_ok());
 }
+
+#[tokio::test]
+async fn a_socket_that_is_handed_over_must_listen_and_serves_then() {
+    let listening = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listening.local_addr().unwrap();
+    let adopted = adopt(listening.try_clone().unwrap().into()).unwrap();
+    assert_eq!(adopted.local_addr().unwrap(), address);
+    let (_near, accepted) = tokio::join!(TcpStream::connect(address), adopted.accept());
+    let connected: std::net::TcpStream = accepted.unwrap().0.into_std().unwrap();
+    assert_eq!(adopt(connected.into()).unwrap_err().kind(), io::ErrorKind::InvalidInput, "it is connected");
+    let file = tempfile::tempfile().unwrap();
+    assert!(adopt(file.into()).is_err(), "it is a file");
+}

@@ -1,5 +1,6 @@
-//! The network between nodes, to be cut: one TCP relay for each node stands at the address under which the chain registers
-//! the node, so that all that peers say to each other passes here.
+//! The network between nodes, to be cut without any rights: one TCP relay for each node stands at the address under which
+//! the chain registers the node, so that all that peers say to each other passes here. It lives as long as its process;
+//! where namespaces are permitted, [`isolation`](crate::isolation) breaks the kernel's own network instead.
 //!
 //! Who dialled is found out as the kernel knows it: the connection's source port, that socket's inode, the process that
 //! holds it. A cut link swallows: nothing is closed or refused, bytes wait as they do on a cable that is unplugged and come
@@ -8,14 +9,16 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use galen_testnet::Testnet;
-use galen_testnet::plan::PlannedNode;
-use galen_testnet::process::NodeProcess;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::error::TestnetError;
+use crate::network::Testnet;
+use crate::plan::PlannedNode;
+use crate::process::NodeProcess;
 
 /// What holds between nodes. Directed: `(from, to)` is what `from` says to `to`.
 #[derive(Debug, Clone, Default)]
@@ -24,26 +27,33 @@ struct Rules {
     delay: HashMap<(String, String), Duration>,
 }
 
-/// The relays of a testnet. They end when this is dropped.
-pub(crate) struct Relays {
+/// The relays of a testnet that was made with [`relays`](crate::PlanOptions::relays). They end when this is dropped.
+pub struct Relays {
     rules: watch::Sender<Rules>,
     listeners: JoinSet<()>,
 }
 
 impl Relays {
     /// Starts a relay for every node of a testnet that was made with `relays`; the nodes need not run yet.
-    pub(crate) async fn start(testnet: &Testnet) -> Self {
+    ///
+    /// # Errors
+    /// [`TestnetError`] when a node has no relay's port, or the port is taken.
+    pub async fn start(testnet: &Testnet) -> Result<Self, TestnetError> {
         let mut relays = Self { rules: watch::channel(Rules::default()).0, listeners: JoinSet::new() };
         for node in testnet.plan().present() {
-            relays.add(testnet, node).await;
+            relays.add(testnet, node).await?;
         }
-        relays
+        Ok(relays)
     }
 
     /// A relay for one more node.
-    pub(crate) async fn add(&mut self, testnet: &Testnet, node: &PlannedNode) {
-        let relay_port = node.relay_port.expect("made with relays");
-        let listener = TcpListener::bind(("127.0.0.1", relay_port)).await.unwrap();
+    ///
+    /// # Errors
+    /// [`TestnetError`] when the node has no relay's port, or the port is taken.
+    pub async fn add(&mut self, testnet: &Testnet, node: &PlannedNode) -> Result<(), TestnetError> {
+        let relay_port = node.relay_port.ok_or(TestnetError::NotIsolated("a relay"))?;
+        let listener = TcpListener::bind(("127.0.0.1", relay_port)).await;
+        let listener = listener.map_err(|_| TestnetError::PortTaken(relay_port))?;
         let (testnet, node, rules) = (testnet.clone(), node.clone(), self.rules.clone());
         self.listeners.spawn(async move {
             let mut links = JoinSet::new();
@@ -58,17 +68,18 @@ impl Relays {
                 });
             }
         });
+        Ok(())
     }
 
     /// Nothing that `from` says reaches `to` any more; the other direction stays.
-    pub(crate) fn cut_one_way(&self, from: &str, to: &str) {
+    pub fn cut_one_way(&self, from: &str, to: &str) {
         self.rules.send_modify(|rules| {
             rules.cut.insert((from.to_owned(), to.to_owned()));
         });
     }
 
     /// Nothing passes between the nodes of the one side and those of the other.
-    pub(crate) fn split(&self, one: &[&str], other: &[&str]) {
+    pub fn split(&self, one: &[&str], other: &[&str]) {
         for left in one {
             for right in other {
                 self.cut_one_way(left, right);
@@ -78,14 +89,14 @@ impl Relays {
     }
 
     /// What `from` says to `to` arrives later.
-    pub(crate) fn delay(&self, from: &str, to: &str, by: Duration) {
+    pub fn delay(&self, from: &str, to: &str, by: Duration) {
         self.rules.send_modify(|rules| {
             rules.delay.insert((from.to_owned(), to.to_owned()), by);
         });
     }
 
     /// Everything passes again.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.rules.send_replace(Rules::default());
     }
 }

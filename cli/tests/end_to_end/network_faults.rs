@@ -1,0 +1,95 @@
+//! The network between nodes breaks in every way that networks do, processes stand still, disks are slow; by namespaces of
+//! the kernel where they are permitted, else by relays between the nodes.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use galen_bench::faults::{self, ALL, FaultOptions, Scenario};
+use galen_testnet::PlanOptions;
+use galen_testnet::fault::Lines;
+use galen_testnet::isolation::Isolation;
+use galen_testnet::relay::Relays;
+
+use crate::support::{Cluster, PATIENCE, Shell, VOTERS, eventually, program};
+
+/// Says something that is not to be overlooked, also when the test passes.
+fn aloud(text: &str) {
+    writeln!(std::io::stderr(), "\n!!! {text}\n").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_goes_on_a_minority_promises_nothing_and_all_agree_when_it_is_mended() {
+    let isolated = Isolation::permitted();
+    if let Err(error) = &isolated {
+        aloud(&format!("NO NETWORK NAMESPACES: {error}. Relays between the nodes stand in for a broken network."));
+    }
+    let (isolated, relays) = (isolated.is_ok(), isolated.is_err());
+    let cluster = Cluster::make(PlanOptions { isolated, relays, ..PlanOptions::default() }).await;
+    let lines = match Lines::of(&cluster.testnet) {
+        Some(lines) => lines,
+        None => Lines::Relays(Relays::start(&cluster.testnet).await.unwrap()),
+    };
+    cluster.testnet.up(&program(), &|_| {}).await.unwrap();
+    let options = FaultOptions {
+        hold: Duration::from_secs(3),
+        pause: Duration::from_secs(12),
+        per_second_at_voter: 10,
+        ..FaultOptions::default()
+    };
+    let mut on_played = |played: &faults::Played| println!("{played}");
+    let report = faults::run(&cluster.testnet, &lines, &program(), &options, &mut on_played).await;
+    let report = report.unwrap_or_else(|error| panic!("{error}"));
+    for left_out in &report.left_out {
+        aloud(&format!("LEFT OUT: {}: {}", left_out.scenario, left_out.cause));
+    }
+    assert_eq!(report.played.len() + report.left_out.len(), ALL.len());
+    let may_be_left_out = [Scenario::SlowLink, Scenario::SlowDisk, Scenario::SlowLeaderDisk];
+    assert!(report.left_out.iter().all(|left_out| may_be_left_out.contains(&left_out.scenario)), "{report}");
+    assert_eq!(report.ledgers_verified, 5);
+    assert!(report.agreement.acknowledged >= ALL.len() * VOTERS.len(), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_isolated_testnet_is_broken_and_mended_by_hand_and_leaves_nothing_behind() {
+    let cluster = Cluster::make(PlanOptions { isolated: true, ..PlanOptions::default() }).await;
+    let dir = cluster.testnet.folder().root().display().to_string();
+    if let Err(error) = Isolation::permitted() {
+        aloud(&format!("NO NETWORK NAMESPACES: {error}. Only the refusal is tested."));
+        let refused = cluster.testnet.up(&program(), &|_| {}).await.unwrap_err();
+        assert_eq!(refused.code(), "testnet-isolation");
+        return;
+    }
+    let names = || {
+        let mark = format!("galen-{}-", cluster.testnet.plan().id());
+        let entries = std::fs::read_dir("/run/netns").unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(&mark)).count()
+    };
+    let mut shell = Shell::of(&cluster);
+    shell.set("DIR", dir);
+    assert_eq!(names(), 6, "one for each node, one for the switch");
+    let leader = cluster.leader(VOTERS[0]).await;
+    let other = VOTERS.into_iter().find(|voter| *voter != leader).unwrap();
+    shell.run("galen testnet fault partition leader --dir \"$DIR\"");
+    eventually("the others elect a leader", PATIENCE, async || {
+        (cluster.chain(other).await?.leader?.to_string() != leader).then_some(())
+    })
+    .await;
+    let (code, said) = shell.fails("galen testnet fault one-way nobody harlem --dir \"$DIR\"");
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("node-1.harlem"), "it says which nodes there are: {said}");
+    shell.run("galen testnet fault heal --dir \"$DIR\"");
+    eventually("the former leader follows", PATIENCE, async || {
+        let (there, here) = (cluster.chain(other).await?, cluster.chain(&leader).await?);
+        (here.leader.is_some() && here.leader == there.leader).then_some(())
+    })
+    .await;
+    let (_, said) = shell.fails("galen testnet add riverside --dir \"$DIR\"");
+    assert!(said.contains("--isolated"), "{said}");
+    // Whatever ends the nodes, their namespaces are found by the testnet's folder.
+    for node in cluster.nodes() {
+        cluster.process(&node).unwrap().kill();
+    }
+    assert_eq!(names(), 6);
+    shell.run("galen testnet down --dir \"$DIR\"");
+    assert_eq!(names(), 0);
+}
