@@ -156,7 +156,7 @@ async fn stay(visit: Visit, stream: TcpStream) {
                 Content-Length: 5000\r\n\r\n";
             (head.to_vec(), b"x")
         }
-        Visit::SlowReader => (b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(SLOW_READER_REQUESTS), b""),
+        Visit::SlowReader => (b"GET /v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(SLOW_READER_REQUESTS), b"x"),
         Visit::Stranger => (b"\x13/multistream/1.0.0\n".to_vec(), b""),
     };
     let (mut reading, mut writing) = stream.into_split();
@@ -166,23 +166,21 @@ async fn stay(visit: Visit, stream: TcpStream) {
     let mut turn = interval(Duration::from_secs(1));
     turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut bytes = [0; 16];
-    if visit == Visit::SlowReader {
-        loop {
-            turn.tick().await;
-            if matches!(reading.read(&mut bytes).await, Ok(0) | Err(_)) {
-                return;
-            }
-        }
-    }
+    let reads_slowly = visit == Visit::SlowReader;
     loop {
         tokio::select! {
-            read = reading.read(&mut bytes) => {
+            read = reading.read(&mut bytes), if !reads_slowly => {
                 if matches!(read, Ok(0) | Err(_)) {
                     return;
                 }
             }
-            _ = turn.tick(), if !drip.is_empty() => {
+            _ = turn.tick(), if reads_slowly || !drip.is_empty() => {
+                // What the node sent before it ended the connection still arrives, for hours: that it did is noticed by
+                // the reset that answers what is sent to it.
                 if writing.write_all(drip).await.is_err() {
+                    return;
+                }
+                if reads_slowly && matches!(reading.read(&mut bytes).await, Ok(0) | Err(_)) {
                     return;
                 }
             }

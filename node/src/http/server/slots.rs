@@ -1,10 +1,12 @@
 //! How many connections there may be, in all and from one address. At the limit a newcomer takes the place of the
 //! connection that has been idle the longest (kept alive, or dribbling a head); connections with a request under way are
-//! left alone, and only when all are is the newcomer refused.
+//! left alone, and only when all that are looked at are is the newcomer refused. A newcomer costs as much with four thousand
+//! open as with four: the connections stand in line, and are not searched.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::state::ConnectionState;
 use crate::http::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, CONNECTIONS_RESERVED_FOR_LOOPBACK};
@@ -42,39 +44,108 @@ pub(crate) fn source_of(address: IpAddr) -> IpAddr {
     }
 }
 
+/// Of those that were idle first, how many are looked at to make room for a newcomer: what it costs to refuse one is bounded,
+/// however many are open.
+const LOOKS_MAX: usize = 64;
+
+/// Connections in the order in which they were last seen to be idle, or to be at work. What happened since is found out when
+/// one comes to the front: it goes to where it belongs then.
+type Line = BTreeSet<(Instant, u64)>;
+
+struct Connection {
+    source: IpAddr,
+    state: Arc<ConnectionState>,
+    /// Its place in the lines.
+    seen: Instant,
+}
+
 #[derive(Default)]
 struct Open {
     next: u64,
-    connections: HashMap<u64, (IpAddr, Arc<ConnectionState>)>,
-    per_source: HashMap<IpAddr, usize>,
+    connections: HashMap<u64, Connection>,
+    /// From this machine.
+    inside: Line,
+    /// From all others.
+    outside: Line,
+    /// From each of the others.
+    per_source: HashMap<IpAddr, Line>,
+}
+
+/// Whose place a newcomer takes.
+#[derive(Clone, Copy)]
+enum Among {
+    Inside,
+    Outside,
+    Source(IpAddr),
 }
 
 impl Open {
-    fn remove(&mut self, id: u64) {
-        if let Some((source, _)) = self.connections.remove(&id)
-            && let Some(count) = self.per_source.get_mut(&source)
-        {
-            *count -= 1;
-            if *count == 0 {
+    fn insert(&mut self, source: IpAddr, state: Arc<ConnectionState>) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        let seen = Instant::now();
+        self.connections.insert(id, Connection { source, state, seen });
+        self.enqueue(source, (seen, id));
+        id
+    }
+
+    fn enqueue(&mut self, source: IpAddr, place: (Instant, u64)) {
+        if source.is_loopback() {
+            self.inside.insert(place);
+        } else {
+            self.outside.insert(place);
+            self.per_source.entry(source).or_default().insert(place);
+        }
+    }
+
+    fn dequeue(&mut self, source: IpAddr, place: (Instant, u64)) {
+        if source.is_loopback() {
+            self.inside.remove(&place);
+            return;
+        }
+        self.outside.remove(&place);
+        if let Some(line) = self.per_source.get_mut(&source) {
+            line.remove(&place);
+            if line.is_empty() {
                 self.per_source.remove(&source);
             }
         }
     }
 
-    /// Closes the connection that has been idle the longest, of those that `may_go`.
-    fn evict(&mut self, may_go: impl Fn(&IpAddr) -> bool) -> bool {
-        let oldest = self
-            .connections
-            .iter()
-            .filter(|(_, (source, _))| may_go(source))
-            .filter_map(|(id, (_, state))| state.idle_since().map(|since| (since, *id)))
-            .min();
-        let Some((_, id)) = oldest else { return false };
-        if let Some((_, state)) = self.connections.get(&id) {
-            state.evicted.cancel();
+    fn remove(&mut self, id: u64) {
+        if let Some(Connection { source, seen, .. }) = self.connections.remove(&id) {
+            self.dequeue(source, (seen, id));
         }
-        self.remove(id);
-        true
+    }
+
+    fn of_source(&self, source: &IpAddr) -> usize {
+        self.per_source.get(source).map_or(0, BTreeSet::len)
+    }
+
+    /// Closes a connection that has been idle the longest.
+    fn evict(&mut self, among: Among) -> bool {
+        for _ in 0..LOOKS_MAX {
+            let line = match among {
+                Among::Inside => Some(&self.inside),
+                Among::Outside => Some(&self.outside),
+                Among::Source(source) => self.per_source.get(&source),
+            };
+            let Some((seen, id)) = line.and_then(BTreeSet::first).copied() else { return false };
+            let Some(connection) = self.connections.get_mut(&id) else { return false };
+            let source = connection.source;
+            let since = connection.state.idle_since();
+            if since.is_some_and(|since| since <= seen) {
+                connection.state.evicted.cancel();
+                self.remove(id);
+                return true;
+            }
+            // It worked since, or works now.
+            connection.seen = since.unwrap_or_else(Instant::now);
+            let place = (connection.seen, id);
+            self.dequeue(source, (seen, id));
+            self.enqueue(source, place);
+        }
+        false
     }
 }
 
@@ -103,30 +174,27 @@ impl Slots {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if source.is_loopback() {
             if open.connections.len() >= self.limits.total {
-                if !open.evict(|_| true) {
+                if !open.evict(Among::Outside) && !open.evict(Among::Inside) {
                     return Admission::Refused;
                 }
                 evicted = true;
             }
         } else {
-            if open.per_source.get(&source).copied().unwrap_or(0) >= self.limits.per_address {
-                if !open.evict(|other| *other == source) {
+            if open.of_source(&source) >= self.limits.per_address {
+                if !open.evict(Among::Source(source)) {
                     return Admission::Refused;
                 }
                 evicted = true;
             }
             if open.connections.len() >= self.limits.total - self.limits.reserved_for_loopback {
-                if !open.evict(|other| !other.is_loopback()) {
+                if !open.evict(Among::Outside) {
                     return Admission::Refused;
                 }
                 evicted = true;
             }
         }
-        let id = open.next;
-        open.next += 1;
         let state = Arc::new(ConnectionState::new());
-        open.connections.insert(id, (source, Arc::clone(&state)));
-        *open.per_source.entry(source).or_insert(0) += 1;
+        let id = open.insert(source, Arc::clone(&state));
         let slot = Slot { id, slots: Arc::clone(self), state };
         Admission::Admitted { slot, evicted }
     }
@@ -193,6 +261,40 @@ mod tests {
         assert!(admitted(&slots, "127.0.0.1").is_none());
         drop(held);
         assert_eq!(slots.count(), 1);
+    }
+
+    #[test]
+    fn who_worked_since_is_not_the_longest_idle_any_more() {
+        let slots = Slots::new(SlotLimits { total: 100, per_address: 100, reserved_for_loopback: 0 });
+        let held: Vec<_> = (0..100).map(|_| admitted(&slots, "127.0.0.1").unwrap().0).collect();
+        for slot in held.iter().filter(|slot| slot.id % 2 == 0) {
+            slot.state.request_began();
+            slot.state.answer_ended();
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            slot.state.flushed();
+        }
+        let newcomers: Vec<_> = (0..50).map(|_| admitted(&slots, "127.0.0.1").unwrap()).collect();
+        assert!(newcomers.iter().all(|(_, evicted)| *evicted));
+        for slot in &held {
+            assert_eq!(slot.state.evicted.is_cancelled(), slot.id % 2 == 1, "connection {}", slot.id);
+        }
+        drop((held, newcomers));
+        let open = slots.open.lock().unwrap();
+        assert!(open.connections.is_empty() && open.inside.is_empty() && open.outside.is_empty());
+    }
+
+    #[test]
+    fn idle_connections_of_others_are_closed_before_the_machines_own() {
+        let slots = Slots::new(SlotLimits { total: 2, per_address: 2, reserved_for_loopback: 1 });
+        let (own, _) = admitted(&slots, "127.0.0.1").unwrap();
+        // The last place is for loopback.
+        assert!(admitted(&slots, "10.0.0.1").is_none(), "there is nobody outside whose place it could take");
+        let (second, _) = admitted(&slots, "127.0.0.1").unwrap();
+        assert!(!own.state.evicted.is_cancelled());
+        let (_third, evicted) = admitted(&slots, "127.0.0.1").unwrap();
+        assert!(evicted && own.state.evicted.is_cancelled() && !second.state.evicted.is_cancelled());
+        drop((own, second));
+        assert!(slots.open.lock().unwrap().per_source.is_empty());
     }
 
     #[test]
