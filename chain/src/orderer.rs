@@ -275,6 +275,11 @@ impl Orderer {
         self.core.report_unreachable(peer)
     }
 
+    /// The connection to a peer broke: where it led, its voters look for another leader soon.
+    pub fn peer_lost(&mut self, peer: RaftId) {
+        self.core.peer_lost(peer);
+    }
+
     /// Everything to do since the last call: proposes what is queued first.
     ///
     /// # Errors

@@ -119,6 +119,45 @@ fn an_isolated_leader_steps_down_and_an_isolated_follower_disturbs_nobody() {
 }
 
 #[test]
+fn voters_that_lose_the_connection_to_their_leader_together_do_not_wait_for_its_heartbeats() {
+    let steps_without_leader = |told: bool| {
+        let mut cluster = calm(5);
+        let leader = cluster.leader().unwrap();
+        cluster.far.insert(RaftId(leader));
+        for other in (1..=5).filter(|id| told && *id != leader) {
+            cluster.core(other).peer_lost(RaftId(leader));
+        }
+        let leads = |cluster: &Cluster, id: u64| cluster.status(id).role == Role::Leader;
+        let mut steps = 0;
+        while !(1..=5).any(|id| id != leader && leads(&cluster, id)) {
+            cluster.run(1).unwrap();
+            steps += 1;
+            assert!(steps < 200, "nobody is elected");
+        }
+        steps
+    };
+    let (told, untold) = (steps_without_leader(true), steps_without_leader(false));
+    assert!(told < untold, "{told} steps when told, {untold} when not");
+}
+
+#[test]
+fn a_voter_that_alone_lost_the_connection_to_the_leader_disturbs_nobody() {
+    let mut cluster = calm(5);
+    let (leader, lonely) = (cluster.leader().unwrap(), follower(&cluster));
+    let term = cluster.status(leader).term;
+    for _ in 0..20 {
+        cluster.core(lonely).peer_lost(RaftId(leader));
+        cluster.run(3).unwrap();
+        assert_eq!((cluster.leader(), cluster.status(leader).term), (Some(leader), term));
+    }
+    // Of another's connection it says nothing of the leader.
+    let other = (1..=5).find(|id| ![leader, lonely].contains(id)).unwrap();
+    cluster.core(lonely).peer_lost(RaftId(other));
+    cluster.run(60).unwrap();
+    assert_eq!((cluster.leader(), cluster.status(leader).term), (Some(leader), term));
+}
+
+#[test]
 fn a_leader_whose_disk_is_stuck_steps_down() {
     let mut cluster = calm(3);
     let leader = cluster.leader().unwrap();

@@ -203,6 +203,17 @@ impl RaftCore {
         Ok(())
     }
 
+    /// The connection to a peer broke. A voter whose leader that was does not wait any longer than the shortest election
+    /// timeout would have it: a process that dies takes its connections along at once, and its voters notice together. Where
+    /// the leader lives and only this connection broke, its next heartbeat starts the wait anew; and a voter that asks too
+    /// early is refused by all that still hear the leader, without a new term (pre-vote).
+    pub fn peer_lost(&mut self, peer: RaftId) {
+        if self.role() == Role::Follower && self.leader() == Some(peer) {
+            let raft = &mut self.raw.raft;
+            raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
+        }
+    }
+
     /// Lets a node speak that this node's configuration does not name yet: the chain's newest blocks may know more
     /// members than this node has applied.
     pub fn admit(&mut self, peer: RaftId) {

@@ -88,6 +88,10 @@ impl Dispatch {
             NetworkEvent::PeerDisconnected { node } => {
                 tracing::info!(peer = %node, "peer disconnected");
                 self.count_peers();
+                if let (Some(ordering), Some(peer)) = (&self.ordering, self.registered.borrow().number(&node)) {
+                    // Where the queue is full the leader's heartbeats are missed a little later.
+                    let _ = ordering.try_send(OrderingInput::PeerLost(peer));
+                }
             }
             NetworkEvent::Raft { from, bytes } => {
                 let (Some(ordering), Some(from)) = (&self.ordering, self.registered.borrow().number(&from)) else {

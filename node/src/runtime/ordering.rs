@@ -38,6 +38,8 @@ pub(super) enum OrderingInput {
         /// The frame.
         bytes: Bytes,
     },
+    /// The last connection to a node broke.
+    PeerLost(RaftId),
     /// Transactions whose signatures were checked.
     Submit(Vec<Submission>),
     /// The log is on disk up to the token.
@@ -234,6 +236,7 @@ impl Ordering {
                 }
                 Ok(()) => {}
             },
+            OrderingInput::PeerLost(peer) => self.orderer.peer_lost(peer),
             OrderingInput::Submit(transactions) => {
                 for Submission { transaction, reply } in transactions {
                     let outcome = self.orderer.submit(transaction).map(|_| ());

@@ -108,8 +108,11 @@ async fn supervise(home: NodeHome, config: NodeConfig, options: RunOptions, mut 
             return;
         }
         let Some(why) = inner.restart_wanted() else { return shutdown.stop() };
-        let started =
-            if has_stopped { start_anew(&home, &config, options, why, ledger).await } else { Err(StartError::NotClosed) };
+        let started = if has_stopped {
+            start_anew(&home, &config, options, why, ledger).await
+        } else {
+            Err(StartError::NotClosed)
+        };
         running = match started {
             Ok(running) => running,
             Err(error) => return shutdown.fail(error.code(), &error),
