@@ -1,8 +1,9 @@
 //! Offline proofs. They are checked by `galen-verifier`, or by whoever gets them; this crate only fetches them.
 
 use bytes::Bytes;
+use galen_types::api::Evidence;
 use galen_types::proof::PROOF_BYTES_MAX;
-use galen_types::{Provable, TransactionId};
+use galen_types::{NodeName, Provable, TransactionId};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -21,6 +22,16 @@ impl Client {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let query = [("names", Some(names.join(","))), ("height", height.map(|height| height.to_string()))];
         self.proof(&["v1", "proofs", "state"], &query).await
+    }
+
+    /// Evidence against voters, from a height upwards; at most 1,000.
+    pub async fn evidence(&self, from: u64) -> Result<Vec<Evidence>, ClientError> {
+        self.get(Signing::Required, &["v1", "evidence"], &[("from", Some(from.to_string()))]).await
+    }
+
+    /// The file of a proof that a voter signed another header than the certified one at a height.
+    pub async fn evidence_proof(&self, height: u64, voter: &NodeName) -> Result<Bytes, ClientError> {
+        self.proof(&["v1", "evidence", &height.to_string(), &voter.to_string()], &[]).await
     }
 
     async fn proof(&self, segments: &[&str], query: &[(&str, Option<String>)]) -> Result<Bytes, ClientError> {

@@ -207,6 +207,8 @@ pub(crate) struct View<'a> {
     /// The request that this node's votes answer was sent: (is a pre-vote, term asked for).
     pub(crate) votes_asked: Option<(bool, u64)>,
     pub(crate) reads_pending: usize,
+    /// A term that more members claim than may lie, however far ahead it is.
+    pub(crate) term_claimed: u64,
 }
 
 /// Decodes and checks a message. What it lets through, raft 0.7.0 handles without a panic, except that a snapshot must
@@ -323,7 +325,7 @@ fn term(view: &View<'_>, message: &Message) -> Result<(), Refusal> {
     if (message.term == 0) != (message.msg_type == MessageType::MsgReadIndex) {
         return Err(Refusal::Term(message.term));
     }
-    if message.term > view.term.saturating_add(TERM_LEAD_MAX) {
+    if message.term > view.term.saturating_add(TERM_LEAD_MAX).max(view.term_claimed) {
         return Err(Refusal::TermAhead { message: message.term, ours: view.term });
     }
     Ok(())

@@ -422,3 +422,43 @@ fn a_disk_that_was_set_back_elects_nobody_who_lacks_what_it_had_promised() {
     let status = cores[&3].status();
     assert!(status.last >= 2 && !cores[&3].is_below_vote_floor(), "{status:?}");
 }
+
+/// A liar among four voters pushed the terms of the two that ran, a step at a time. The third was away meanwhile: it believes
+/// the two, and not the liar alone.
+#[test]
+fn one_that_was_away_follows_terms_far_ahead_that_more_claim_than_may_lie() {
+    const FAR: u64 = 5 << 20;
+    let membership = Membership::new((1..=4).map(RaftId), []);
+    let start = |id: u64, term: u64| {
+        let recovered = Recovered {
+            entries: vec![Entry { index: 1, term: 1, kind: EntryKind::Data, data: Bytes::from_static(b"entry") }],
+            hard_state: HardState { term, vote: None, commit: 1 },
+            memberships: vec![MembershipAt { index: 0, membership: membership.clone() }],
+            ..Recovered::default()
+        };
+        RaftCore::new(CoreConfig::new(RaftId(id), membership.clone(), id), recovered, 1).unwrap()
+    };
+    let mut cores: BTreeMap<u64, RaftCore> =
+        [(1, FAR), (2, FAR), (3, 1)].map(|(id, term)| (id, start(id, term))).into();
+    // What the liar sends is a vote request of its own, at the end of all terms.
+    let mut liar = start(4, 1 << 60);
+    liar.campaign().unwrap();
+    for _ in 0..3 {
+        let asked = liar.effects().unwrap().send.into_iter().find(|message| message.to == RaftId(3));
+        let Some(asked) = asked else { break };
+        let refused = cores.get_mut(&3).unwrap().message(RaftId(4), asked.bytes);
+        assert!(refused.is_err_and(|error| error.to_string().contains("too far ahead")));
+        liar.campaign().unwrap();
+    }
+    assert_eq!(cores[&3].status().refusals.get("term-ahead").copied().unwrap_or(0).min(1), 1);
+    for candidate in [1, 2] {
+        assert_eq!(cores[&3].status().term, 1, "one more claims it, beside the liar none");
+        cores.get_mut(&candidate).unwrap().campaign().unwrap();
+        settle(&mut cores, false);
+    }
+    cores.get_mut(&1).unwrap().campaign().unwrap();
+    settle(&mut cores, false);
+    assert!(cores.values().any(|core| core.status().role == Role::Leader), "nobody leads");
+    let term = cores[&3].status().term;
+    assert!((FAR..FAR + 100).contains(&term), "{term}");
+}

@@ -27,6 +27,9 @@ use crate::shared::consortium::{FOUNDED, MEMBERS, genesis, name, new_account, se
 pub(crate) const HEIGHT: u64 = 12;
 /// The last height that all four voters certify.
 pub(crate) const HANDOVER: u64 = 6;
+/// At which heights who signs another header: before the change of voters, at it, and after it.
+const LIES: [(u64, &str); 3] =
+    [(3, "node-1.mississippi"), (HANDOVER, "node-1.kentucky"), (HANDOVER + 2, "node-1.kentucky")];
 /// The height of the snapshot.
 pub(crate) const SNAPSHOT: u64 = 9;
 
@@ -40,6 +43,8 @@ pub(crate) struct Chain {
     pub(crate) voters: Vec<VoterSet>,
     /// Every header signature of every voter.
     pub(crate) signatures: Vec<HeaderSignature>,
+    /// Header signatures of voters that lied.
+    pub(crate) lies: Vec<HeaderSignature>,
     /// The batch of each block, as ordered.
     pub(crate) batches: Vec<Vec<u8>>,
     /// Answers about blocks, signatures and handovers.
@@ -48,7 +53,7 @@ pub(crate) struct Chain {
     pub(crate) snapshot: Vec<SnapshotAnswer>,
     /// Answers about the past.
     pub(crate) history: Vec<HistoryAnswer>,
-    /// Files of offline proofs: of every transaction, of a key with a value, and of one without.
+    /// Files of offline proofs: of every transaction, of a key with a value, of one without, and of every lie.
     pub(crate) proofs: Vec<Vec<u8>>,
     /// The state after the last block.
     pub(crate) state: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -143,6 +148,7 @@ impl Chain {
             voters: vec![executor.voters().clone()],
             headers: Vec::new(),
             signatures: Vec::new(),
+            lies: Vec::new(),
             batches: Vec::new(),
             sync: Vec::new(),
             snapshot: Vec::new(),
@@ -172,6 +178,13 @@ impl Chain {
                 );
                 executor.add_signature(signature.clone()).expect("the executor goes on").expect("it is taken");
                 chain.signatures.push(signature);
+            }
+            if let Some((_, liar)) = LIES.iter().find(|(lied, _)| *lied == height) {
+                let (set, key) = (voters.hash(), secret_key(liar));
+                let lie =
+                    HeaderSignature::sign(&chain.hash(), &set, height, Hash([height as u8; 32]), name(liar), &key);
+                executor.add_signature(lie.clone()).expect("the executor goes on").expect_err("it deviates");
+                chain.lies.push(lie);
             }
             if executor.voters().epoch > voters.epoch {
                 chain.voters.push(executor.voters().clone());
@@ -230,6 +243,10 @@ impl Chain {
         for question in questions {
             let said = ledger.prove_keys(&question, None).expect("it is proven");
             let proof = view.certified_proof(&self.genesis, said.subject, &said.header).expect("it is certified");
+            self.proofs.push(proof.to_file());
+        }
+        for lie in &self.lies {
+            let proof = view.prove_evidence(&self.genesis, lie.height, &lie.voter).expect("it is evidence");
             self.proofs.push(proof.to_file());
         }
     }

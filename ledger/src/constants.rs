@@ -50,6 +50,12 @@ pub(crate) const STORED_VALUE_BYTES_MAX: usize = 16 << 20;
 /// Most rows one scan gives; callers page on.
 pub const SCAN_ROWS_MAX: usize = 10_000;
 
+/// Deviant signatures kept as evidence of one voter. One proves a lie; some more show when it began and how it went on.
+pub const EVIDENCE_PER_VOTER_MAX: usize = 100;
+
+/// Deviant signatures kept as evidence in all: about 2 MB, so that liars cannot fill a disk.
+pub const EVIDENCE_MAX: usize = 10_000;
+
 /// Bytes of a part of a snapshot: a part ends before the row that would make it longer, unless that is its first. Small
 /// enough to be one message beside others, large enough that its round trip does not count.
 pub const SNAPSHOT_PART_BYTES: usize = 1 << 20;

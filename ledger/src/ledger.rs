@@ -8,6 +8,7 @@ use galen_types::{BlockHeader, Hash, Slug};
 
 use crate::constants::{BLOCK_CACHE_BYTES, FORMAT_VERSION, WRITE_BUFFER_BYTES};
 use crate::error::LedgerError;
+use crate::evidence::EvidenceHeld;
 use crate::halt::Halt;
 use crate::meta::{self, DurableMark, GenesisRoot, HistoryPeaks, HistorySpan, OrderingStarted, Progress, Settings};
 use crate::store::column::{Certificates, Column as _, Headers, Meta, OwnSignatures, StateLeaves};
@@ -81,6 +82,8 @@ pub struct Ledger {
     pub(crate) span: Mutex<HistorySpan>,
     /// Held while a header signature is recorded; the last one's height, 0 before the first.
     pub(crate) last_signed: Mutex<u64>,
+    /// Held while evidence is kept.
+    pub(crate) evidence: Mutex<EvidenceHeld>,
     pub(crate) certified: AtomicU64,
     pub(crate) durable: AtomicU64,
     pub(crate) halt: Halt,
@@ -192,6 +195,7 @@ impl Ledger {
         }
         // A snapshot was certified before it was installed, by a certificate that may stand at a later height.
         let certified = last_height::<Certificates>(&reader)?.max(span.base_height);
+        let evidence = EvidenceHeld::load(&reader)?;
         drop(reader);
         // What opening read back from the write-ahead log is now in table files, which RocksDB syncs.
         let durable = AtomicU64::new(tip.height);
@@ -204,6 +208,7 @@ impl Ledger {
             tree: RwLock::new(tree),
             span: Mutex::new(span),
             last_signed: Mutex::new(last_signed),
+            evidence: Mutex::new(evidence),
             certified: AtomicU64::new(certified),
             halt: Halt::default(),
             durable,
@@ -329,6 +334,10 @@ impl Ledger {
 
     pub(crate) fn span(&self) -> Result<MutexGuard<'_, HistorySpan>, LedgerError> {
         self.span.lock().map_err(|_| self.panicked())
+    }
+
+    pub(crate) fn evidence_held(&self) -> Result<MutexGuard<'_, EvidenceHeld>, LedgerError> {
+        self.evidence.lock().map_err(|_| self.panicked())
     }
 
     pub(crate) fn last_signed(&self) -> Result<MutexGuard<'_, u64>, LedgerError> {

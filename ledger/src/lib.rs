@@ -22,6 +22,7 @@ mod certificates;
 mod commit;
 pub mod constants;
 mod error;
+mod evidence;
 mod folder;
 mod halt;
 mod handover;
@@ -43,6 +44,7 @@ mod view;
 
 pub use commit::{BlockCommit, PreparedState, StateWrite};
 pub use error::LedgerError;
+pub use evidence::FoundEvidence;
 pub use halt::Halt;
 pub use handover::{hands_over, next_epoch};
 pub use history::{Absence, HistoryError};

@@ -8,8 +8,8 @@ use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::meta::{self, DurableMark};
 use crate::store::Durability;
-use crate::store::bytes::{EvidenceKey, SignatureKey};
-use crate::store::column::{Evidence, OwnSignatures, Signatures};
+use crate::store::bytes::SignatureKey;
+use crate::store::column::{OwnSignatures, Signatures};
 
 impl Ledger {
     /// Records this node's own signature, synced, and gives the one to release: the one stored, when this header was
@@ -72,7 +72,8 @@ impl Ledger {
     }
 
     /// Stores another voter's signature that the caller has verified: with the chain when it names the header held at
-    /// its height, else as evidence of deviation. Says whether it agrees. Not synced: it can be pulled again.
+    /// its height, else as evidence of deviation, within bounds. Says whether it agrees. Not synced: it can be pulled
+    /// again.
     ///
     /// # Errors
     /// [`LedgerError::BeyondTip`] when no header is held at its height yet; a failed write is fatal.
@@ -83,16 +84,15 @@ impl Ledger {
             Err(LedgerError::OtherHeader { .. }) => false,
             Err(error) => return Err(error),
         };
-        let (height, header, voter) = (signature.height, signature.header, signature.voter.clone());
-        let mut batch = self.store.batch(1024);
         if agrees {
+            let (height, voter) = (signature.height, signature.voter.clone());
+            let mut batch = self.store.batch(1024);
             let column = batch.column::<Signatures>()?;
             batch.put(&column, &SignatureKey { height, voter }, signature);
+            batch.write(Durability::Process)?;
         } else {
-            let column = batch.column::<Evidence>()?;
-            batch.put(&column, &EvidenceKey { height, header, voter }, signature);
+            self.keep_evidence(signature)?;
         }
-        batch.write(Durability::Process)?;
         Ok(agrees)
     }
 

@@ -44,6 +44,11 @@ impl<'ledger> View<'ledger> {
         Ok(Self { reader, height, genesis })
     }
 
+    /// The hash of the genesis document.
+    pub(crate) fn genesis(&self) -> Hash {
+        self.genesis
+    }
+
     /// The last block's height; 0 before the first block.
     pub fn height(&self) -> u64 {
         self.height
@@ -264,7 +269,8 @@ impl<'ledger> View<'ledger> {
         Ok(signatures)
     }
 
-    /// Deviant signatures kept as evidence, from a height upwards, at most `limit`.
+    /// Deviant signatures kept, from a height upwards, at most `limit`. Which of them are evidence says
+    /// [`View::found_evidence`].
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -41,6 +41,7 @@ fn prepare(folder: &Path) -> (Ledger, SnapshotSource) {
     let deviant =
         HeaderSignature::sign(&genesis_hash(), &voters(0).hash(), 2, Hash([9; 32]), voter_name(3), &voter_key(3));
     assert!(!old.put_signature(&deviant).unwrap());
+    certify(&old, 2);
     old.note_ordering_started(7).unwrap();
     (source, SnapshotSource::open(&taken.path).unwrap())
 }

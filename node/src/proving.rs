@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use galen_contracts::keys;
-use galen_ledger::{Ledger, ProveError, ProvenState};
-use galen_types::{Genesis, Proof, Provable, TransactionId};
+use galen_ledger::constants::EVIDENCE_MAX;
+use galen_ledger::{FoundEvidence, Ledger, LedgerError, ProveError, ProvenState};
+use galen_types::api::Evidence;
+use galen_types::{Genesis, NodeName, Proof, Provable, TransactionId};
 
 /// What is to be proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,13 @@ pub enum ProofQuestion {
         names: Vec<Provable>,
         /// Only if the newest state is that after this height.
         height: Option<u64>,
+    },
+    /// That a voter signed another header than the certified one.
+    Evidence {
+        /// At which height.
+        height: u64,
+        /// The voter.
+        voter: NodeName,
     },
 }
 
@@ -67,10 +76,35 @@ pub fn prove_in_folder(folder: &Path, genesis: &Genesis, question: &ProofQuestio
     let view = ledger.view()?;
     match question {
         ProofQuestion::Transaction(id) => view.prove_transaction(genesis, id),
+        ProofQuestion::Evidence { height, voter } => view.prove_evidence(genesis, *height, voter),
         ProofQuestion::State { names, height } => {
             let ProvenState { subject, header } = state_of(&ledger, names, *height)?;
             view.certified_proof(genesis, subject, &header)
         }
+    }
+}
+
+/// The evidence that the ledger in a folder holds.
+///
+/// # Errors
+/// When the ledger cannot be read.
+pub fn evidence_in_folder(folder: &Path) -> Result<Vec<Evidence>, LedgerError> {
+    let ledger = Ledger::open_read_only(folder)?;
+    let found = ledger.view()?.found_evidence(0, EVIDENCE_MAX)?;
+    Ok(found.iter().map(told_evidence).collect())
+}
+
+/// Evidence as the API tells it.
+pub(crate) fn told_evidence(found: &FoundEvidence) -> Evidence {
+    let FoundEvidence { signature, certified, also } = found;
+    Evidence {
+        height: signature.height,
+        voter: signature.voter.clone(),
+        epoch: certified.epoch,
+        time: certified.time,
+        signed: signature.header,
+        certified: certified.hash(),
+        both: also.is_some(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The file of an offline proof: that a transaction with its receipt stands in a certified block, or that a key of the
-//! state has a value, or none, after one. `docs/proofs.md` describes it byte by byte; the crate `galen-verifier` reads and
+//! The file of an offline proof: that a transaction with its receipt stands in a certified block, that a key of the
+//! state has a value, or none, after one, or that a voter signed another header than the one certified. `docs/proofs.md` describes it byte by byte; the crate `galen-verifier` reads and
 //! checks it without this one, so what is written here never changes without a new version.
 //!
 //! ```text
@@ -17,13 +17,18 @@ use crate::certificate::{VoterSet, VoterSignature};
 use crate::encoding::Encoding;
 use crate::hash::{Context, Hash};
 use crate::merkle;
+use crate::name::NodeName;
 use crate::recovery::Recovery;
+use crate::signature::Signature;
 
 /// How a file begins.
 pub const PROOF_MAGIC: [u8; 12] = *b"galen-proof\0";
 
-/// The version of the format that is written.
+/// The version of the format that is written of transactions and of the state.
 pub const PROOF_VERSION: u16 = 1;
+
+/// The version that is written of evidence: version 1 with one more subject.
+pub const EVIDENCE_VERSION: u16 = 2;
 
 /// Most bytes of a file: the largest genesis, some thousand handovers, and the largest block content.
 pub const PROOF_BYTES_MAX: usize = 32 << 20;
@@ -94,6 +99,24 @@ pub enum Subject {
     /// What the state after the block says of keys.
     #[wincode(tag = 2)]
     State(Vec<KeyProof>),
+    /// A voter of the block's epoch signed another header at its height. The certified header is of the same epoch: what a
+    /// recovery kept is evidence against nobody.
+    #[wincode(tag = 3)]
+    Evidence(Box<EvidenceProof>),
+}
+
+/// That a voter signed another header than the voters certified.
+#[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
+pub struct EvidenceProof {
+    /// The voter.
+    pub voter: NodeName,
+    /// The hash that it signed, at the block's height and as one of the voters of the block's epoch.
+    pub header: Hash,
+    /// Its signature over that.
+    pub signature: Signature,
+    /// Its signature over the block's own header, where it gave that too: then it signed two headers of one height,
+    /// whatever the others did.
+    pub also: Option<Signature>,
 }
 
 /// A transaction and its receipt in a block.
@@ -147,8 +170,9 @@ pub struct KeyProof {
 impl Proof {
     /// The file.
     pub fn to_file(&self) -> Vec<u8> {
+        let version = if matches!(self.subject, Subject::Evidence(_)) { EVIDENCE_VERSION } else { PROOF_VERSION };
         let mut file = PROOF_MAGIC.to_vec();
-        file.extend_from_slice(&PROOF_VERSION.to_le_bytes());
+        file.extend_from_slice(&version.to_le_bytes());
         file.extend_from_slice(&self.encode());
         let hash = Hash::of(Context::ProofFile, &file);
         file.extend_from_slice(hash.as_bytes());

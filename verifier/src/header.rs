@@ -155,17 +155,19 @@ impl<'file> VoterSet<'file> {
         if !signatures.is_sorted_by(|left, right| left.voter < right.voter) {
             return Err(Refusal::SignersUnordered(height));
         }
-        let signed = hash::HEADER_SIGNATURE.hash(&[&header.genesis, &self.hash, &height.to_le_bytes(), &header.hash]);
-        for part in signatures {
-            let node = || part.voter.to_string();
-            let voter = self.voters.iter().find(|voter| voter.name == part.voter);
-            let key = voter.ok_or_else(|| Refusal::NotAVoter(height, node()))?.key;
-            // By the rule of ZIP-215, which is the chain's: what its nodes accept is accepted here, and nothing else.
-            ed25519_zebra::VerificationKey::try_from(key)
-                .and_then(|key| key.verify(&ed25519_zebra::Signature::from_bytes(&part.signature), &signed))
-                .map_err(|_| Refusal::BadSignature(height, node()))?;
-        }
-        Ok(())
+        signatures.iter().try_for_each(|part| self.signed(header, &header.hash, part))
+    }
+
+    /// Checks that one of these voters signed a hash at a header's height.
+    pub(crate) fn signed(&self, header: &Header<'_>, hash: &Hash, part: &Signature<'_>) -> Result<(), Refusal> {
+        let (height, node) = (header.height, || part.voter.to_string());
+        let signed = hash::HEADER_SIGNATURE.hash(&[&header.genesis, &self.hash, &height.to_le_bytes(), hash]);
+        let voter = self.voters.iter().find(|voter| voter.name == part.voter);
+        let key = voter.ok_or_else(|| Refusal::NotAVoter(height, node()))?.key;
+        // By the rule of ZIP-215, which is the chain's: what its nodes accept is accepted here, and nothing else.
+        ed25519_zebra::VerificationKey::try_from(key)
+            .and_then(|key| key.verify(&ed25519_zebra::Signature::from_bytes(&part.signature), &signed))
+            .map_err(|_| Refusal::BadSignature(height, node()))
     }
 }
 
@@ -178,6 +180,10 @@ pub(crate) struct Signature<'file> {
 impl<'file> Signature<'file> {
     pub(crate) fn read(reader: &mut Reader<'file>) -> Result<Self, Refusal> {
         let voter = NodeName::read(reader)?;
+        Self::read_of(reader, voter)
+    }
+
+    pub(crate) fn read_of(reader: &mut Reader<'file>, voter: NodeName<'file>) -> Result<Self, Refusal> {
         match reader.byte()? {
             ED25519 => Ok(Self { voter, signature: reader.array()? }),
             _ => Err(Refusal::Malformed("a signature is of an unknown suite")),

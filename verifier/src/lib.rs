@@ -1,5 +1,5 @@
 //! Checks Galen's offline proofs: that a transaction, a receipt with its events, or a key of the state was there, or was
-//! not, at a height of a chain, certified by its voters. It needs a file and the hash of the chain's founding document, and
+//! not, at a height of a chain, certified by its voters; or that a voter signed another header than those. It needs a file and the hash of the chain's founding document, and
 //! no network, clock or store. The format is described byte by byte in `docs/proofs.md`.
 //!
 //! It stands alone: BLAKE3, Ed25519 by the rule of ZIP-215, and what is in this folder. Who reads it in this order has read
@@ -34,7 +34,7 @@ pub use verdict::{Fact, ProvenBlock, ProvenCertificate, Verdict};
 
 use epochs::{Epochs, Handover};
 use genesis::Genesis;
-use header::{Header, Signature, VoterSet};
+use header::{Header, NodeName, Signature, VoterSet};
 use merkle::{KeyProof, history_root, list_root, read_path};
 use reader::Reader;
 use value::read_value;
@@ -48,8 +48,8 @@ const KEYS_MAX: usize = 32;
 /// How every proof begins; the format's version follows.
 const MAGIC: [u8; 12] = *b"galen-proof\0";
 
-/// The version that is read here.
-const VERSION: u16 = 1;
+/// The versions that are read here: of transactions and the state; of evidence.
+const VERSIONS: std::ops::RangeInclusive<u16> = 1..=2;
 
 /// What the reader knows from elsewhere; nothing in a file can stand for it.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ pub struct Trust {
 /// [`Refusal`] with the first thing that is wrong. Nothing that the file says is to be believed then.
 pub fn verify(file: &[u8], trust: &Trust) -> Result<Verdict, Refusal> {
     // 1. The file came whole. (Anybody can make this hash: it guards against accidents only.)
-    let mut reader = open(file)?;
+    let (version, mut reader) = open(file)?;
 
     // 2. The founding document is the trusted one; it names the first voters.
     let genesis_bytes = reader.bytes()?;
@@ -107,7 +107,10 @@ pub fn verify(file: &[u8], trust: &Trust) -> Result<Verdict, Refusal> {
     };
 
     // 6. What is claimed stands under that header.
-    let facts = facts(&mut reader, &header, &genesis.hash)?;
+    let facts = match version {
+        1 => facts(&mut reader, &header, &genesis.hash)?,
+        _ => vec![evidence(&mut reader, &header, &epochs.voters)?],
+    };
     reader.end()?;
 
     Ok(Verdict {
@@ -134,8 +137,8 @@ pub fn verify(file: &[u8], trust: &Trust) -> Result<Verdict, Refusal> {
     })
 }
 
-/// Looks at the frame; gives a reader of what is in it.
-fn open(file: &[u8]) -> Result<Reader<'_>, Refusal> {
+/// Looks at the frame; gives the version and a reader of what is in it.
+fn open(file: &[u8]) -> Result<(u16, Reader<'_>), Refusal> {
     if file.len() > PROOF_BYTES_MAX {
         return Err(Refusal::TooLong);
     }
@@ -144,14 +147,14 @@ fn open(file: &[u8]) -> Result<Reader<'_>, Refusal> {
         return Err(Refusal::NotAProof);
     }
     let version = u16::from_le_bytes(frame.array()?);
-    if version != VERSION {
+    if !VERSIONS.contains(&version) {
         return Err(Refusal::Version(version));
     }
     let (content, hash) = file.split_last_chunk::<32>().ok_or(Refusal::Damaged)?;
     if hash::PROOF_FILE.hash(&[content]) != *hash {
         return Err(Refusal::Damaged);
     }
-    Ok(Reader::new(content.get(MAGIC.len() + 2..).ok_or(Refusal::Damaged)?))
+    Ok((version, Reader::new(content.get(MAGIC.len() + 2..).ok_or(Refusal::Damaged)?)))
 }
 
 fn hashes(reader: &mut Reader<'_>) -> Result<Vec<Hash>, Refusal> {
@@ -193,6 +196,26 @@ fn facts(reader: &mut Reader<'_>, header: &Header<'_>, genesis: &Hash) -> Result
         }
         _ => Err(Refusal::Malformed("it proves something unknown")),
     }
+}
+
+/// A voter's signature over another header than the one that its epoch's voters certified. Before a recovery there is no
+/// such certificate, and nothing to deviate from.
+fn evidence(reader: &mut Reader<'_>, header: &Header<'_>, voters: &VoterSet<'_>) -> Result<Fact, Refusal> {
+    if reader.byte()? != 3 {
+        return Err(Refusal::Malformed("it proves something unknown"));
+    }
+    if header.voter_set != voters.hash {
+        return Err(Refusal::Header("it is of another epoch than the voters"));
+    }
+    let (voter, other) = (NodeName::read(reader)?, reader.array()?);
+    let signature = Signature::read_of(reader, voter)?;
+    let also = reader.maybe(|reader| Signature::read_of(reader, voter))?;
+    if other == header.hash {
+        return Err(Refusal::NoDeviation(voter.to_string()));
+    }
+    voters.signed(header, &other, &signature)?;
+    also.iter().try_for_each(|also| voters.signed(header, &header.hash, also))?;
+    Ok(Fact::Deviated { voter: voter.to_string(), header: other, both: also.is_some() })
 }
 
 /// A transaction and its receipt. The roots say nothing of a list's length, so its place is not told.

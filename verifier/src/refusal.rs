@@ -35,6 +35,8 @@ pub enum Refusal {
     Header(&'static str),
     /// What is claimed does not stand under the header.
     NotUnderHeader(&'static str),
+    /// What this voter is accused of having signed is the certified header.
+    NoDeviation(String),
 }
 
 impl Refusal {
@@ -55,6 +57,7 @@ impl Refusal {
             Self::BadSignature(..) => "proof-bad-signature",
             Self::Header(_) => "proof-header",
             Self::NotUnderHeader(_) => "proof-not-under-header",
+            Self::NoDeviation(_) => "proof-no-deviation",
         }
     }
 }
@@ -65,7 +68,10 @@ impl fmt::Display for Refusal {
             Self::TooLong => write!(to, "the file is longer than any proof"),
             Self::NotAProof => write!(to, "the file is no proof: it does not begin with `galen-proof`"),
             Self::Version(version) => {
-                write!(to, "the proof has format version {version}; this program reads version 1: use a newer one")
+                write!(
+                    to,
+                    "the proof has format version {version}; this program reads versions 1 and 2: use a newer one"
+                )
             }
             Self::Damaged => write!(to, "the file was altered or cut on its way: get it again"),
             Self::Malformed(problem) => write!(to, "the proof is malformed: {problem}"),
@@ -95,6 +101,7 @@ impl fmt::Display for Refusal {
             }
             Self::Header(cause) => write!(to, "the certified header is not believed: {cause}"),
             Self::NotUnderHeader(what) => write!(to, "{what}"),
+            Self::NoDeviation(node) => write!(to, "`{node}` signed the certified header: that is no evidence"),
         }
     }
 }

@@ -93,6 +93,15 @@ pub enum Fact {
         /// What that means.
         meaning: &'static str,
     },
+    /// A voter signed another header at the block's height than the one certified.
+    Deviated {
+        /// The voter.
+        voter: String,
+        /// The hash that it signed.
+        header: Hash,
+        /// Whether it signed the certified header as well.
+        both: bool,
+    },
 }
 
 impl fmt::Display for Fact {
@@ -115,6 +124,10 @@ impl fmt::Display for Fact {
             }
             Self::Present { name, bytes, value, .. } => write!(to, "present: {name}\n{}", details(value, bytes)),
             Self::Absent { name, meaning, .. } => writeln!(to, "absent: {name}\n    {meaning}"),
+            Self::Deviated { voter, header, both } => {
+                let signed = if *both { "two headers of one height, this one and" } else { "another header:" };
+                writeln!(to, "evidence: {voter} signed {signed} {}", to_hex(header))
+            }
         }
     }
 }
@@ -122,7 +135,7 @@ impl fmt::Display for Fact {
 impl fmt::Display for Verdict {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (block, certificate) = (&self.block, &self.certificate);
-        let state = self.facts.iter().any(|fact| !matches!(fact, Fact::Recorded { .. }));
+        let state = self.facts.iter().any(|fact| matches!(fact, Fact::Present { .. } | Fact::Absent { .. }));
         writeln!(
             to,
             "proven: {} block {} of chain `{}`, {}",

@@ -92,7 +92,7 @@ fn cut_and_padded_files_are_refused() {
     }
     assert_eq!(verify(&vec![0; galen_verifier::PROOF_BYTES_MAX + 1], &trust).unwrap_err().code(), "proof-too-long");
     let mut later = proofs(&chain)[0].to_file();
-    later[12] = 2;
+    later[12] = 3;
     assert_eq!(verify(&later, &trust).unwrap_err().code(), "proof-version");
 }
 

@@ -324,7 +324,11 @@ impl Executor {
         let agrees = self.ledger.put_signature(signature)?;
         if !agrees {
             let (voter, height) = (&signature.voter, signature.height);
-            tracing::error!(%voter, height, "a voter signed another header: evidence is kept");
+            tracing::warn!(
+                %voter,
+                height,
+                "a voter signed another header than this node computed: evidence, once a quorum certified this one"
+            );
         }
         self.stored(signature.height, agrees)
     }

@@ -1,8 +1,9 @@
 //! `galen ledger`: a node's stored chain.
 
 mod copy;
+mod evidence;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use galen_chain::verify::{Progress, Step, VerifyReport, verify_folder};
@@ -25,6 +26,8 @@ pub(crate) enum Command {
     Backup(copy::Backup),
     /// Restore a backup into a new home, checked before and after
     Restore(copy::Restore),
+    /// Voters that signed another header than the certified one: list, export and check what proves it
+    Evidence(evidence::EvidenceArguments),
 }
 
 #[derive(Debug, Args)]
@@ -49,11 +52,12 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
         Command::Snapshot => copy::snapshot(global, output).await,
         Command::Backup(backup) => copy::backup(backup, global, output).await,
         Command::Restore(restore) => copy::restored(restore, output),
+        Command::Evidence(arguments) => evidence::run(arguments, global, output).await,
     }
 }
 
 fn verify(verify: &Verify, output: Output) -> Result<(), CliError> {
-    let (ledger, genesis_file) = places(verify)?;
+    let (ledger, genesis_file) = places(&verify.folder, verify.genesis.as_ref())?;
     let text = std::fs::read_to_string(&genesis_file).map_err(|error| CliError::file(&genesis_file, &error))?;
     let genesis =
         Genesis::from_toml(&text).map_err(|error| CliError::failed(format!("{}: {error}", genesis_file.display())))?;
@@ -72,19 +76,16 @@ fn verify(verify: &Verify, output: Output) -> Result<(), CliError> {
 }
 
 /// The ledger's folder, and the founding document to believe.
-fn places(verify: &Verify) -> Result<(PathBuf, PathBuf), CliError> {
-    let inner = verify.folder.join("ledger");
-    let (ledger, home) = if inner.is_dir() {
-        (inner, Some(verify.folder.as_path()))
-    } else {
-        (verify.folder.clone(), verify.folder.parent())
-    };
+fn places(folder: &Path, genesis: Option<&PathBuf>) -> Result<(PathBuf, PathBuf), CliError> {
+    let inner = folder.join("ledger");
+    let (ledger, home) = if inner.is_dir() { (inner, Some(folder)) } else { (folder.to_owned(), folder.parent()) };
     if !ledger.is_dir() {
         return Err(CliError::failed(format!("there is no folder {}", ledger.display()))
             .or_hint("name a node's home, or its ledger's folder"));
     }
-    let genesis = verify.genesis.clone().or_else(|| home.map(|home| home.join("genesis.toml")));
-    let genesis = genesis.filter(|path| path.is_file() || verify.genesis.is_some()).ok_or_else(|| {
+    let given = genesis.is_some();
+    let genesis = genesis.cloned().or_else(|| home.map(|home| home.join("genesis.toml")));
+    let genesis = genesis.filter(|path| path.is_file() || given).ok_or_else(|| {
         CliError::usage("there is no founding document beside the ledger")
             .or_hint("give your own copy with --genesis FILE")
     })?;
@@ -167,27 +168,18 @@ impl Bars {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-
-    fn verify_of(folder: &Path) -> Verify {
-        Verify { folder: folder.to_owned(), genesis: None, no_execution: false, scratch: None }
-    }
 
     #[test]
     fn a_home_and_its_ledger_are_the_same_to_check() {
         let home = tempfile::tempdir().unwrap();
         let ledger = home.path().join("ledger");
         std::fs::create_dir(&ledger).unwrap();
-        assert!(
-            places(&verify_of(home.path())).is_err(),
-            "without a founding document there is nothing to check against"
-        );
+        assert!(places(home.path(), None).is_err(), "without a founding document there is nothing to check against");
         std::fs::write(home.path().join("genesis.toml"), "").unwrap();
         let expected = (ledger.clone(), home.path().join("genesis.toml"));
-        assert_eq!(places(&verify_of(home.path())).unwrap(), expected);
-        assert_eq!(places(&verify_of(&ledger)).unwrap(), expected);
-        assert!(places(&verify_of(&home.path().join("nothing"))).is_err());
+        assert_eq!(places(home.path(), None).unwrap(), expected);
+        assert_eq!(places(&ledger, None).unwrap(), expected);
+        assert!(places(&home.path().join("nothing"), None).is_err());
     }
 }

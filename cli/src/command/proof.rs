@@ -7,6 +7,7 @@ use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use galen_client::Client;
 use galen_node::proving::{ProofQuestion, prove_in_folder};
 use galen_types::proof::PROOF_BYTES_MAX;
 use galen_types::{Genesis, Hash};
@@ -18,7 +19,7 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::session;
 use names::Asked;
-use told::told;
+pub(crate) use told::told;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -68,17 +69,35 @@ impl TrustArguments {
             None => Ok(session::context(global)?.and_then(|context| context.genesis)),
             Some(text) => match text.parse() {
                 Ok(hash) => Ok(Some(hash)),
-                Err(_) => Ok(Some(document(Path::new(text))?.hash())),
+                Err(_) => Ok(Some(document_at(Path::new(text))?.hash())),
             },
         }
     }
 
-    fn of(&self, genesis: Hash) -> Trust {
+    /// What is given with `--genesis` as a file's path.
+    pub(crate) fn genesis_file(&self) -> Option<PathBuf> {
+        self.genesis.as_ref().map(PathBuf::from)
+    }
+
+    /// What is trusted: as given, the context's, or, with a note, what the node names.
+    pub(crate) async fn or_of_node(&self, client: &Client, global: &Global, output: Output) -> Result<Trust, CliError> {
+        let genesis = match self.genesis(global)? {
+            Some(genesis) => genesis,
+            None => {
+                output.note("checked against the genesis that the node itself names: give yours with --genesis");
+                client.genesis_hash().await?
+            }
+        };
+        Ok(self.of(genesis))
+    }
+
+    pub(crate) fn of(&self, genesis: Hash) -> Trust {
         Trust { genesis: genesis.0, recoveries: self.recovery.iter().map(|hash| hash.0).collect() }
     }
 }
 
-fn document(path: &Path) -> Result<Genesis, CliError> {
+/// The founding document in a file.
+pub(crate) fn document_at(path: &Path) -> Result<Genesis, CliError> {
     let text = std::fs::read_to_string(path).map_err(|error| CliError::file(path, &error))?;
     Genesis::from_toml(&text).map_err(|error| CliError::failed(format!("{}: {error}", path.display())))
 }
@@ -123,19 +142,13 @@ async fn from_node(
     output: Output,
 ) -> Result<(Vec<u8>, Option<Verdict>), CliError> {
     let (client, _) = session::client(global)?;
-    let genesis = match trust.genesis(global)? {
-        Some(genesis) => genesis,
-        None => {
-            output.note("checked against the genesis that the node itself names: give yours with --genesis");
-            client.genesis_hash().await?
-        }
-    };
-    let trust = trust.of(genesis);
+    let trust = trust.or_of_node(&client, global, output).await?;
     let mut question = asked.question();
     loop {
         let file = match &question {
             ProofQuestion::Transaction(id) => client.transaction_proof(id).await?,
             ProofQuestion::State { names, height } => client.state_proof(names, *height).await?,
+            ProofQuestion::Evidence { height, voter } => client.evidence_proof(*height, voter).await?,
         };
         let verdict = check(&file, &trust, output)?;
         match verdict.as_ref().and_then(|verdict| names::with_grants(&question, verdict)) {
@@ -153,7 +166,7 @@ fn from_folder(
     output: Output,
 ) -> Result<(Vec<u8>, Option<Verdict>), CliError> {
     let path = trust.genesis.as_deref().unwrap_or_default();
-    let genesis = document(Path::new(path)).map_err(|error| {
+    let genesis = document_at(Path::new(path)).map_err(|error| {
         CliError::usage(format!("--ledger needs the founding document itself: {error}"))
             .or_hint("give the TOML file with --genesis")
     })?;
@@ -189,6 +202,12 @@ fn deliver(file: &[u8], verdict: Option<Verdict>, out: Option<&Path>, output: Ou
 }
 
 fn verify(path: &Path, trust: &TrustArguments, global: &Global, output: Output) -> Result<(), CliError> {
+    let verdict = verdict_of(path, trust, global)?;
+    output.document(&told(&verdict), || verdict.to_string())
+}
+
+/// Checks a file against what is trusted.
+pub(crate) fn verdict_of(path: &Path, trust: &TrustArguments, global: &Global) -> Result<Verdict, CliError> {
     let genesis = trust.genesis(global)?.ok_or_else(|| {
         CliError::usage("no founding document is trusted")
             .or_hint("give yours with --genesis my-genesis.toml, or its hash")
@@ -197,6 +216,5 @@ fn verify(path: &Path, trust: &TrustArguments, global: &Global, output: Output) 
     std::fs::File::open(path)
         .and_then(|opened| opened.take(PROOF_BYTES_MAX as u64 + 1).read_to_end(&mut file))
         .map_err(|error| CliError::file(path, &error))?;
-    let verdict = galen_verifier::verify(&file, &trust.of(genesis)).map_err(refused)?;
-    output.document(&told(&verdict), || verdict.to_string())
+    galen_verifier::verify(&file, &trust.of(genesis)).map_err(refused)
 }

@@ -47,11 +47,15 @@ impl RaftCore {
             admitted: self.admitted.contains(&from),
             votes_asked: self.votes_asked,
             reads_pending: self.raw.raft.pending_read_count(),
+            term_claimed: self.claims.believed(self.voices()),
         };
         let message = match firewall::check(&view, from, bytes) {
             Ok(message) => message,
             Err(refusal) => {
                 tracing::debug!(node = self.config.id.0, peer = from.0, code = refusal.code(), %refusal, "message refused");
+                if let Refusal::TermAhead { message, .. } = refusal {
+                    self.claims.note(from, message, self.raw.raft.term);
+                }
                 return Err(self.refuse(refusal));
             }
         };

@@ -1,7 +1,8 @@
 //! The sans-io core: inputs are methods, outputs come from [`RaftCore::effects`].
 //!
 //! Files: `effects` and `error` are the values, `drive` turns raft's readiness into effects and keeps R1 and R2,
-//! `clock` is what time alone causes, `vote_floor` holds back the votes of a disk in doubt, `transfer` hands leadership over, `snapshot` and `change` are the two rare paths,
+//! `clock` is what time alone causes, `vote_floor` holds back the votes of a disk in doubt, `term_claims` weighs terms far ahead,
+//! `transfer` hands leadership over, `snapshot` and `change` are the two rare paths,
 //! `status` is for operators and for whoever drives changes of the group.
 
 mod change;
@@ -13,6 +14,7 @@ mod error;
 mod input;
 mod snapshot;
 mod status;
+mod term_claims;
 mod transfer;
 mod vote_floor;
 
@@ -41,6 +43,7 @@ pub use error::{
 pub use status::{PeerProgress, Status};
 
 use drive::{Pending, Restoring};
+use term_claims::TermClaims;
 use transfer::Transfer;
 
 /// One node's Raft state machine.
@@ -80,6 +83,8 @@ pub struct RaftCore {
     refusals: BTreeMap<&'static str, u64>,
     /// The leader whose entries the embedder refused last.
     distrust: Option<Distrust>,
+    /// Terms far ahead that members claimed.
+    claims: TermClaims,
     /// Whose log ends before this gets no vote of this node.
     vote_floor: LogEnd,
     out: Effects,
@@ -168,6 +173,7 @@ impl RaftCore {
             transfer: None,
             refusals: BTreeMap::new(),
             distrust: None,
+            claims: TermClaims::default(),
             vote_floor: LogEnd::default(),
             out: Effects::default(),
             stopped: None,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use galen_types::hash::{Context, Hash};
 use galen_types::proof::{PROOF_MAGIC, Proof, Subject};
-use galen_types::{Batch, Encoding as _};
+use galen_types::{Batch, Encoding as _, HeaderSignature};
 use galen_verifier::{Fact, Trust, verify};
 
 use crate::chain::{Chain, HEIGHT};
@@ -44,6 +44,14 @@ impl Proofs {
                 hold!(height == HEIGHT, "a state at height {height} is proven");
                 hold!(!chain.state.contains_key(key), "a key that is there is proven absent: {key:?}");
             }
+            Fact::Deviated { voter, header, both } => {
+                let of = |signed: &HeaderSignature, header: Hash| {
+                    signed.height == height && signed.voter.to_string() == *voter && signed.header == header
+                };
+                hold!(chain.lies.iter().any(|lie| of(lie, Hash(*header))), "{voter} is accused at height {height}");
+                let right = chain.header_hash(height);
+                hold!(!both || chain.signatures.iter().any(|signed| of(signed, right)), "{voter} signed one header");
+            }
         }
         Ok(())
     }
@@ -79,6 +87,18 @@ impl Target for Proofs {
                                 1 => drop(key.entries.pop()),
                                 2 => drop(key.siblings.pop()),
                                 _ => mutate(&mut key.key, other, &[], 64, random),
+                            }
+                        }
+                        if let Subject::Evidence(evidence) = &mut proof.subject {
+                            let lie = random.pick(&Chain::get().lies).clone();
+                            let right = random.pick(&Chain::get().signatures).clone();
+                            match random.below(6) {
+                                0 => evidence.voter = right.voter,
+                                1 => evidence.header = random.pick(&Chain::get().headers).hash(),
+                                2 => (evidence.header, evidence.signature) = (right.header, right.signature),
+                                3 => (evidence.voter, evidence.signature) = (lie.voter, lie.signature),
+                                4 => evidence.also = None,
+                                _ => evidence.also = Some(right.signature),
                             }
                         }
                     }

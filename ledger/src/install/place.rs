@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::build::{InstallProgress, InstallStep};
 use crate::backup;
+use crate::constants::EVIDENCE_MAX;
 use crate::error::LedgerError;
 use crate::folder;
 use crate::ledger::Ledger;
 use crate::meta::{self, OrderingStarted};
 use crate::snapshot::SnapshotError;
-use crate::store::column::{Evidence, OwnSignatures};
+use crate::store::column::OwnSignatures;
 use crate::store::{Durability, Span};
 
 /// Appended to the ledger's folder name: the new ledger while it is built.
@@ -80,7 +81,7 @@ fn is_ledger(path: &Path) -> bool {
     path.join("CURRENT").is_file()
 }
 
-/// What a voter must never forget: what it signed, what others signed against the chain, and that it ordered before.
+/// What a voter must never forget: what it signed, evidence against others, and that it ordered before.
 fn carry_over(from: &Ledger, to: &Ledger) -> Result<(), SnapshotError> {
     if from.genesis_hash() != to.genesis_hash() || from.chain() != to.chain() {
         let (path, stored, given) = (from.path().to_owned(), from.genesis_hash(), to.genesis_hash());
@@ -101,18 +102,30 @@ fn carry_over(from: &Ledger, to: &Ledger) -> Result<(), SnapshotError> {
         }
         batch.write(Durability::Process)?;
     }
-    let mut rows = reader.sweep::<Evidence>(Span::default())?.peekable();
-    while rows.peek().is_some() {
-        let mut batch = to.store.batch(CARRIED_ROWS * 256);
-        let column = batch.column::<Evidence>()?;
-        for row in rows.by_ref().take(CARRIED_ROWS) {
-            let (key, signature) = row?;
-            batch.put(&column, &key, &signature);
-        }
-        batch.write(Durability::Process)?;
-    }
+    carry_evidence(from, to)?;
     if let Some(started) = meta::get::<OrderingStarted>(&reader)? {
         to.note_ordering_started(started.raft_id)?;
+    }
+    Ok(())
+}
+
+/// Carries evidence over: what the new ledger says is evidence, and of heights whose headers it does not hold, what the old
+/// one could prove. Signatures that deviate only from what a damaged ledger held accuse nobody, and stay behind.
+fn carry_evidence(from: &Ledger, to: &Ledger) -> Result<(), SnapshotError> {
+    let (old, new) = (from.view()?, to.view()?);
+    let mut left = 0_usize;
+    for kept in old.evidence(0, EVIDENCE_MAX)? {
+        let judge = if new.header(kept.height)?.is_some() { &new } else { &old };
+        match judge.judged(kept)? {
+            Some(found) => to.keep_evidence(&found.signature)?,
+            None => left += 1,
+        }
+    }
+    if left > 0 {
+        tracing::info!(
+            signatures = left,
+            "signatures that no certificate makes evidence were left with the old ledger"
+        );
     }
     Ok(())
 }

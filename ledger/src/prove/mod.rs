@@ -4,7 +4,7 @@
 mod epochs;
 
 use galen_types::proof::{EarlierHeader, Proof, Subject, TransactionProof, list_path};
-use galen_types::{BlockHeader, Encoding, Genesis, TransactionId};
+use galen_types::{BlockHeader, Encoding, Genesis, NodeName, TransactionId};
 
 use crate::error::LedgerError;
 use crate::history::Absence;
@@ -55,6 +55,14 @@ pub enum ProveError {
         /// The lowest height whose header is held.
         from: u64,
     },
+    /// There is no evidence against the voter at this height.
+    #[error("no other header than the certified one is known here to be signed by `{voter}` at height {height}")]
+    NoEvidence {
+        /// The height.
+        height: u64,
+        /// The voter.
+        voter: NodeName,
+    },
     /// There is no block yet.
     #[error("the chain has no block yet: nothing is certified")]
     NoBlock,
@@ -72,6 +80,7 @@ impl ProveError {
             Self::NotCertified { .. } => "proof-not-certified",
             Self::StateNotHeld { .. } => "proof-state-not-held",
             Self::HandoverAbsent { .. } => "proof-handover-absent",
+            Self::NoEvidence { .. } => "proof-no-evidence",
             Self::NoBlock => "proof-no-block",
             Self::Ledger(error) => error.code(),
         }

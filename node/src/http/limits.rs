@@ -145,3 +145,8 @@ pub(crate) const BOOTSTRAP_PEERS_MAX: usize = 64;
 
 /// Fewest hexadecimal digits of a shortened identifier.
 pub(crate) const PREFIX_DIGITS_MIN: usize = 8;
+
+// --- evidence
+
+/// Pieces of evidence in one answer: each costs a signature check.
+pub(crate) const EVIDENCE_ITEMS_MAX: usize = 1_000;

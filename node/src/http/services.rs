@@ -11,8 +11,8 @@ use futures::stream::BoxStream;
 use galen_contracts::{EventPosition, EventQuery, StateRead};
 pub use galen_types::api::Participation;
 use galen_types::api::{
-    Card, ChainStatus, DownloadTicket, FileKeyDeposit, FileVerification, Finality, JobOpening, PeerStatus, StoredFile,
-    StreamEvent, TransactionStatus,
+    Card, ChainStatus, DownloadTicket, Evidence, FileKeyDeposit, FileVerification, Finality, JobOpening, PeerStatus,
+    StoredFile, StreamEvent, TransactionStatus,
 };
 use galen_types::application::{InvitationToken, SignedApplication};
 use galen_types::dataset::VersionContent;
@@ -279,6 +279,12 @@ pub trait ChainView {
     /// # Errors
     /// When the store cannot be read.
     fn block(&self, height: u64) -> Result<Option<StoredBlock>, ServiceError>;
+
+    /// Voters that signed another header than the certified one, from a height upwards, at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn evidence(&self, from: u64, limit: usize) -> Result<Vec<Evidence>, ServiceError>;
 
     /// The certificate that covers a height: the lowest at or above it.
     ///

@@ -3,9 +3,11 @@
 use galen_chain::LedgerState;
 use galen_contracts::{EventPosition, EventQuery, StateRead};
 use galen_ledger::{EventSpan, Ledger, LedgerError, Location};
+use galen_types::api::Evidence;
 use galen_types::{BlockHeader, Certificate, Receipt, TransactionId};
 
 use crate::http::services::{ChainView, ErrorKind, ServiceError, StoredBlock, StoredTransaction, TransactionPlace};
+use crate::proving::told_evidence;
 
 /// One moment of the ledger.
 pub struct LedgerChainView<'ledger> {
@@ -75,6 +77,11 @@ impl ChainView for LedgerChainView<'_> {
 
     fn certificate(&self, height: u64) -> Result<Option<Certificate>, ServiceError> {
         self.state.0.certificate_covering(height).map_err(unreadable)
+    }
+
+    fn evidence(&self, from: u64, limit: usize) -> Result<Vec<Evidence>, ServiceError> {
+        let found = self.state.0.found_evidence(from, limit).map_err(unreadable)?;
+        Ok(found.iter().map(told_evidence).collect())
     }
 
     fn transaction(&self, id: &TransactionId) -> Result<Option<StoredTransaction>, ServiceError> {

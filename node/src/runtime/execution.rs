@@ -284,6 +284,7 @@ impl Execution {
             Ok(taken) => self.certification(taken),
             Err(refused) => {
                 self.metrics.signatures_refused.inc();
+                self.note_evidence()?;
                 tracing::warn!(%voter, code = refused.code(), %refused, "a header signature is refused");
                 Ok(())
             }
@@ -334,11 +335,25 @@ impl Execution {
         Ok(())
     }
 
+    /// Tells of evidence as soon as a certificate makes it some.
+    fn note_evidence(&self) -> Result<(), ExecutorError> {
+        let count = self.executor.ledger().evidence_count()?;
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        if count > self.metrics.evidence.set(count) {
+            tracing::error!(
+                count,
+                "a voter signed another header than the certified one: `galen ledger evidence` shows and exports it"
+            );
+        }
+        Ok(())
+    }
+
     fn publish_progress(&self) -> Result<(), ExecutorError> {
         let tip = self.executor.tip();
         let certified_height = self.executor.ledger().certified_height();
         self.metrics.height.set(i64::try_from(tip.height).unwrap_or(i64::MAX));
         self.metrics.certified_height.set(i64::try_from(certified_height).unwrap_or(i64::MAX));
+        self.note_evidence()?;
         self.progress.send_modify(|progress| {
             *progress = Progress {
                 height: tip.height,

@@ -258,7 +258,7 @@ impl Check {
             }
             let voters = registered.voters.voters.len();
             let needed = others_needed(voters, registered.votes(&self.node), self.trusts_disk);
-            let ends: Vec<LogEnd> = answers
+            let mut ends: Vec<LogEnd> = answers
                 .iter()
                 .filter(|(node, _)| registered.votes(node))
                 .filter_map(|(_, answer)| answer.log_end.map(|(term, index)| LogEnd { term, index }))
@@ -273,7 +273,7 @@ impl Check {
                 let waits = leader_known > registered.voters.faults_tolerated();
                 let patient = leader_known > 0 && (waits || since.elapsed() < limits::KNOWLEDGE_LEADER_PATIENCE);
                 if leader_spoke || !patient {
-                    return Verdict::Sound(ends.into_iter().max().unwrap_or_default());
+                    return Verdict::Sound(floor(&mut ends, needed, registered.voters.faults_tolerated()));
                 }
                 self.tell(
                     &mut told,
@@ -341,6 +341,16 @@ fn others_needed(voters: usize, votes: bool, trusts_disk: bool) -> usize {
     let group = others + 1;
     let majority = group / 2 + 1;
     if trusts_disk { majority - 1 } else { (group - majority + 1).min(others) }
+}
+
+/// Where the log of a candidate must end at least: as far as the furthest of those that had to be asked. Where more answered,
+/// the highest words of as many as may lie are left out: one that claims a log without end would keep this node, and so all
+/// that are started again, from ever voting. Those that remain are still enough, so what a majority committed with this
+/// node's word lies in the log of one of them.
+fn floor(ends: &mut [LogEnd], needed: usize, faults: usize) -> LogEnd {
+    ends.sort_unstable_by(|left, right| right.cmp(left));
+    let left_out = faults.min(ends.len().saturating_sub(needed.max(1)));
+    ends.get(left_out).copied().unwrap_or_default()
 }
 
 /// Why this node's disk is older than its promises, if answers show it: by a signature of its own that it has not, or by
@@ -432,6 +442,26 @@ mod tests {
         }
         assert_eq!([2, 3, 4, 5].map(|voters| others_needed(voters, true, false)), [1, 2, 2, 3]);
         assert_eq!(others_needed(3, false, false), 2, "one that leaves was the fourth");
+    }
+
+    #[test]
+    fn a_log_without_end_that_one_claims_keeps_nobody_from_voting() {
+        let end = |term, index| LogEnd { term, index };
+        let liar = end(u64::MAX, u64::MAX);
+        let of = |ends: &[LogEnd], needed, faults| floor(&mut ends.to_vec(), needed, faults);
+        assert_eq!(of(&[end(3, 9), liar, end(3, 10)], 2, 1), end(3, 10), "four voters, all answered");
+        assert_eq!(of(&[end(3, 9), end(3, 10)], 2, 1), end(3, 10), "no more than had to");
+        assert_eq!(of(&[liar, end(3, 9)], 2, 1), liar, "until more answer");
+        assert_eq!(of(&[end(2, 9), end(3, 1)], 2, 0), end(3, 1), "three voters: nobody lies");
+        let seven = [end(3, 9), liar, liar, end(3, 8), end(3, 10), end(3, 7)];
+        assert_eq!(of(&seven, 4, 2), end(3, 10));
+        assert_eq!(of(&[], 0, 0), LogEnd::default());
+        // Of any five voters' logs where three hold what was committed, also without the highest: one of those is left.
+        for holders in [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]] {
+            let mut ends = vec![end(1, 5); 4];
+            holders.iter().for_each(|place| ends[*place] = end(1, 6));
+            assert_eq!(of(&ends, others_needed(5, true, false), 1), end(1, 6), "{holders:?}");
+        }
     }
 
     #[test]

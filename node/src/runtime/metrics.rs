@@ -43,6 +43,8 @@ pub(super) struct RuntimeMetrics {
     pub(super) blocks_pulled: Counter,
     /// Header signatures kept as evidence or refused.
     pub(super) signatures_refused: Counter,
+    /// Signatures over other headers than the certified ones.
+    pub(super) evidence: Gauge,
     /// Connected peers.
     pub(super) peers: Gauge,
     /// Epoch of the voter set.
@@ -89,6 +91,7 @@ impl RuntimeMetrics {
             frames_dropped: Counter::default(),
             blocks_pulled: Counter::default(),
             signatures_refused: Counter::default(),
+            evidence: Gauge::default(),
             peers: Gauge::default(),
             epoch: Gauge::default(),
             voters: Gauge::default(),
@@ -127,6 +130,11 @@ impl RuntimeMetrics {
             ),
             ("ordering_term", "Raft term as seen here", &metrics.ordering_term),
             ("ordering_leader", "1 where this node leads, else 0", &metrics.is_leader),
+            (
+                "chain_evidence",
+                "Signatures of voters over other headers than the certified ones; `galen ledger evidence` shows them",
+                &metrics.evidence,
+            ),
             ("network_peers", "Peers that are connected and passed the handshake", &metrics.peers),
         ];
         for (name, help, gauge) in gauges {

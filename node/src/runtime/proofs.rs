@@ -20,6 +20,12 @@ impl Chain {
                 self.once_certified(deadline, move |chain| chain.ledger.view()?.prove_transaction(&chain.genesis, &id))
                     .await
             }
+            ProofQuestion::Evidence { height, voter } => {
+                self.once_certified(deadline, move |chain| {
+                    chain.ledger.view()?.prove_evidence(&chain.genesis, height, &voter)
+                })
+                .await
+            }
             ProofQuestion::State { names, height } => match self.state(names, height).await {
                 Ok(ProvenState { subject, header }) => {
                     self.once_certified(deadline, move |chain| {
@@ -81,7 +87,7 @@ async fn blocking<T: Send + 'static>(
 
 fn refused(error: ProveError) -> ServiceError {
     let kind = match &error {
-        ProveError::TransactionUnknown(_) => ErrorKind::NotFound,
+        ProveError::TransactionUnknown(_) | ProveError::NoEvidence { .. } => ErrorKind::NotFound,
         ProveError::Absent(_) | ProveError::StateNotHeld { .. } | ProveError::HandoverAbsent { .. } => ErrorKind::Gone,
         ProveError::NotCertified { .. } | ProveError::NoBlock => ErrorKind::Conflict,
         ProveError::Ledger(error) => return ServiceError::internal(error),

@@ -108,3 +108,22 @@ pub struct BlockDetail {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Certificate>,
 }
+
+/// Evidence in `GET /v1/evidence`: a voter signed another header than the one that its epoch's voters certified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Evidence {
+    /// At which height.
+    pub height: u64,
+    /// The voter.
+    pub voter: NodeName,
+    /// The epoch of which it was a voter.
+    pub epoch: u64,
+    /// The certified block's time.
+    pub time: Timestamp,
+    /// What it signed.
+    pub signed: Hash,
+    /// What was certified.
+    pub certified: Hash,
+    /// Whether it signed the certified header as well.
+    pub both: bool,
+}

@@ -11,7 +11,7 @@ mod problem;
 mod transaction;
 
 pub use audit::{AuditEntry, AuditQuery};
-pub use chain::{BlockDetail, BlockSummary, ChainStatus, NodeStatus, PeerStatus};
+pub use chain::{BlockDetail, BlockSummary, ChainStatus, Evidence, NodeStatus, PeerStatus};
 pub use dataset::{
     Card, ContractSet, DatasetDetail, DatasetSearch, DatasetSummary, DownloadTicket, FileKeyDeposit, FilePart,
     FileVerification, StoredFile,

@@ -16,6 +16,9 @@ pub struct NodeDetail {
     pub in_voter_set: bool,
     /// A short form of its key, for people.
     pub fingerprint: String,
+    /// How often the answering node knows it to have signed another header than the certified one: `GET /v1/evidence`.
+    #[serde(default)]
+    pub evidence: usize,
 }
 
 text_enum! {

@@ -31,7 +31,7 @@ pub(super) async fn member(client: &Client, name: &MemberName, output: Output) -
     let member = client.member(name).await?;
     let nodes = collect_pages(usize::MAX, |paging| client.nodes(Some(name), paging)).await?;
     output.document(&serde_json::json!({ "member": member, "nodes": nodes }), || {
-        let mut table = Table::new(&["node", "role", "standing", "address"]);
+        let mut table = Table::new(&["node", "role", "standing", "address", ">evidence"]);
         for detail in &nodes {
             let node = &detail.node;
             table.row([
@@ -39,6 +39,7 @@ pub(super) async fn member(client: &Client, name: &MemberName, output: Output) -
                 node.role.to_string(),
                 node.standing.to_string(),
                 node.address.to_string(),
+                detail.evidence.to_string(),
             ]);
         }
         let text =

@@ -39,6 +39,9 @@ fn fact(fact: &Fact) -> serde_json::Value {
         Fact::Absent { key, name, meaning } => json!({
             "fact": "absent", "name": name, "meaning": meaning, "key": to_hex(key),
         }),
+        Fact::Deviated { voter, header, both } => json!({
+            "fact": "deviated", "voter": voter, "signed": Hash(*header), "both": both,
+        }),
     }
 }
 

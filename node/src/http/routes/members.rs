@@ -5,7 +5,7 @@ use galen_contracts::query::{
     get_account, get_member, get_node, get_voter_set, list_accounts, list_members, list_nodes, list_proposals,
     proposal_state_at,
 };
-use galen_types::api::{NodeDetail, Page};
+use galen_types::api::{Evidence, NodeDetail, Page};
 use galen_types::certificate::VoterSet;
 use galen_types::member::{Account, Member, Node, Standing};
 use galen_types::proposal::Proposal;
@@ -13,6 +13,7 @@ use galen_types::{AccountName, Hash, MemberName, NodeName, ProposalId};
 
 use super::block_time;
 use crate::http::app::Call;
+use crate::http::limits::EVIDENCE_ITEMS_MAX;
 use crate::http::pages::{gather, resolve};
 use crate::http::query::Parameter;
 use crate::http::refusal::Refusal;
@@ -94,24 +95,31 @@ fn nodes(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
         |_| Ok(true),
     )?;
     let voters = get_voter_set(view.state())?;
-    let items: Result<_, Refusal> = page.items.into_iter().map(|node| detail(view, node, &voters)).collect();
+    let evidence = view.evidence(1, EVIDENCE_ITEMS_MAX)?;
+    let items: Result<_, Refusal> = page.items.into_iter().map(|node| detail(view, node, &voters, &evidence)).collect();
     json(&Page { height: page.height, items: items?, next: page.next })
 }
 
 fn node(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {
     let node = get_node(view.state(), &call.path(0, "node")?)?.ok_or(Refusal::NotFound("node"))?;
-    json(&detail(view, node, &get_voter_set(view.state())?)?)
+    json(&detail(view, node, &get_voter_set(view.state())?, &view.evidence(1, EVIDENCE_ITEMS_MAX)?)?)
 }
 
 /// A node as it takes part: one of a suspended member, or of one that left, is no more active than its member.
-fn detail(view: &dyn ChainView, mut node: Node, voters: &VoterSet) -> Result<NodeDetail, Refusal> {
+fn detail(
+    view: &dyn ChainView,
+    mut node: Node,
+    voters: &VoterSet,
+    evidence: &[Evidence],
+) -> Result<NodeDetail, Refusal> {
     if node.standing == Standing::Active
         && let Some(member) = get_member(view.state(), &node.name.member)?
     {
         node.standing = member.standing;
     }
     let in_voter_set = voters.key_of(&node.name) == Some(&node.key);
-    Ok(NodeDetail { in_voter_set, fingerprint: node.key.fingerprint(), node })
+    let evidence = evidence.iter().filter(|found| found.voter == node.name).count();
+    Ok(NodeDetail { in_voter_set, fingerprint: node.key.fingerprint(), evidence, node })
 }
 
 fn proposals(call: &Call, view: &dyn ChainView) -> Result<Response, Refusal> {

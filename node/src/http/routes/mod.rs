@@ -8,6 +8,7 @@ mod chain;
 mod datasets;
 mod downloads;
 mod events;
+mod evidence;
 mod files;
 mod jobs;
 mod join;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Route> {
     routes.extend(downloads::routes());
     routes.extend(audit::routes());
     routes.extend(proofs::routes());
+    routes.extend(evidence::routes());
     routes
 }
 

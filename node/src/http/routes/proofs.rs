@@ -48,9 +48,13 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
+/// How long a certificate is waited for.
+pub(super) fn deadline() -> Instant {
+    Instant::now() + Duration::from_millis(WAIT_MS_DEFAULT)
+}
+
 async fn answer(call: &Call, question: ProofQuestion) -> Result<Response, Refusal> {
-    let deadline = Instant::now() + Duration::from_millis(WAIT_MS_DEFAULT);
-    Ok(bytes(StatusCode::OK, OCTETS, call.chain().prove(question, deadline).await?))
+    Ok(bytes(StatusCode::OK, OCTETS, call.chain().prove(question, deadline()).await?))
 }
 
 async fn transaction(call: Arc<Call>) -> Result<Response, Refusal> {
