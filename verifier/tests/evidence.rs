@@ -182,5 +182,5 @@ fn evidence_is_bounded_a_voter() {
     assert_eq!(take(&mut chain, other), Err(SignatureError::Deviant));
     chain.certify(chain.height());
     assert_eq!(chain.replica.ledger().evidence_count().unwrap() as u64, most + 1, "the room of one is not another's");
-    assert_eq!(found(&chain).last(), Some(&(most + 3, node_name(1), false)));
+    assert_eq!(found(&chain).last(), Some(&(most + 3, node_name(1), true)));
 }

@@ -113,8 +113,13 @@ fn carry_over(from: &Ledger, to: &Ledger) -> Result<(), SnapshotError> {
 /// one could prove. Signatures that deviate only from what a damaged ledger held accuse nobody, and stay behind.
 fn carry_evidence(from: &Ledger, to: &Ledger) -> Result<(), SnapshotError> {
     let (old, new) = (from.view()?, to.view()?);
-    let mut left = 0_usize;
+    let (held_from, mut left) = (old.history_from()?, 0_usize);
     for kept in old.evidence(0, EVIDENCE_MAX)? {
+        if kept.height < held_from && new.header(kept.height)?.is_none() {
+            // It was carried over, and proven then, when the old ledger itself began with a snapshot.
+            to.keep_evidence(&kept)?;
+            continue;
+        }
         let judge = if new.header(kept.height)?.is_some() { &new } else { &old };
         match judge.judged(kept)? {
             Some(found) => to.keep_evidence(&found.signature)?,

@@ -91,6 +91,7 @@ impl Liar {
             genesis,
         });
         tokio::spawn(Arc::clone(&liar).hear(events));
+        tokio::spawn(Arc::clone(&liar).tick());
         liar
     }
 
@@ -120,6 +121,17 @@ impl Liar {
     /// A signature of its own, as a voter of a set.
     pub(crate) fn signed(&self, height: u64, header: Hash, set: &Hash) -> HeaderSignature {
         HeaderSignature::sign(&self.genesis.hash(), set, height, header, self.node.clone(), &self.key)
+    }
+
+    /// Lets time pass for its core, which votes as any; where it leads it falls silent, so that the others elect another.
+    async fn tick(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if !self.leads() {
+                self.core.lock().unwrap().tick().unwrap();
+                self.drive();
+            }
+        }
     }
 
     async fn hear(self: Arc<Self>, mut events: NetworkEvents) {
@@ -254,10 +266,6 @@ impl Liar {
                 core.applied(last.index).unwrap();
             }
         }
-    }
-
-    pub(crate) fn status(&self) -> galen_consensus::Status {
-        self.core.lock().unwrap().status()
     }
 
     pub(crate) fn leads(&self) -> bool {
