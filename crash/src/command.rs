@@ -1,0 +1,132 @@
+//! The command's arguments, and what is done for them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::{Parser, Subcommand};
+use galen_crash::campaign::{
+    Failing, Report, Selection, alter_bytes, fail_calls, kill_at_calls, lose_power, rehearse,
+};
+use galen_crash::disk::Loss;
+use galen_crash::life::{LifeError, Stage};
+use galen_crash::trace::Kind;
+
+#[derive(Debug, Parser)]
+#[command(name = "galen-crash", about = "Crashes a real node at every point where it changes files")]
+struct Arguments {
+    /// The `galen` program [default: the one beside this program]
+    #[arg(long, value_name = "FILE", global = true)]
+    program: Option<PathBuf>,
+    /// How many voters the consortium has, 1 to 3; only `kill` can be done to one of several
+    #[arg(long, default_value_t = 1, global = true)]
+    voters: usize,
+    /// Try every point instead of a sample
+    #[arg(long, global = true)]
+    every: bool,
+    /// How many points of each kind and chapter a sample has
+    #[arg(long, default_value_t = 20, global = true)]
+    points: usize,
+    /// Decides which, and what is left of what was not synced
+    #[arg(long, default_value_t = 1, global = true)]
+    seed: u64,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Count the calls that change files in an undisturbed life
+    Count,
+    /// Kill the node at the n-th call
+    Kill {
+        /// Lose power at the same moment, and with it what was not synced
+        #[arg(long)]
+        lose: bool,
+    },
+    /// Lose power after the n-th change
+    Power,
+    /// Fail the n-th write or sync with EIO, or have the disk full from the n-th call on
+    Fail,
+    /// Cut files at each byte, and alter each byte
+    Bytes,
+    /// All of these
+    All,
+}
+
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let started = Instant::now();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(&arguments)) {
+        Ok(report) => {
+            println!("{report}; {} s", started.elapsed().as_secs());
+            if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn program(arguments: &Arguments) -> Result<PathBuf, LifeError> {
+    if let Some(program) = &arguments.program {
+        return Ok(program.clone());
+    }
+    let own = std::env::current_exe().map_err(|cause| LifeError::File { path: "/proc/self/exe".into(), cause })?;
+    Ok(own.with_file_name("galen"))
+}
+
+async fn run(arguments: &Arguments) -> Result<Report, LifeError> {
+    let stage = Stage::found(&program(arguments)?, arguments.voters)?;
+    let selection = match arguments.every {
+        true => Selection::Every,
+        false => Selection::Sample { points: arguments.points, seed: arguments.seed },
+    };
+    let mut report = Report::default();
+    let chapters = rehearse(&stage).await?;
+    let does = |commands: &[&str]| {
+        let name = match arguments.command {
+            Command::Count => "count",
+            Command::Kill { .. } => "kill",
+            Command::Power => "power",
+            Command::Fail => "fail",
+            Command::Bytes => "bytes",
+            Command::All => "all",
+        };
+        commands.contains(&name)
+    };
+    for (chapter, played) in &chapters {
+        let count = |kind: Kind| played.ended.calls.iter().filter(|call| **call == kind).count();
+        let counts: Vec<String> = Kind::ALL.iter().map(|kind| format!("{kind} {}", count(*kind))).collect();
+        eprintln!("{chapter}: {} calls: {}", played.ended.calls.len(), counts.join(", "));
+        if does(&["kill", "all"]) {
+            let losses = match arguments.command {
+                Command::Kill { lose: true } => Loss::ALL.map(Some).to_vec(),
+                _ => vec![None],
+            };
+            for loss in losses {
+                kill_at_calls(&stage, *chapter, played, selection, loss, &mut report).await?;
+            }
+        }
+        if does(&["power", "all"]) {
+            lose_power(&stage, *chapter, played, selection, &mut report).await?;
+        }
+        if does(&["fail", "all"]) {
+            for failing in Failing::ALL {
+                fail_calls(&stage, *chapter, played, failing, selection, &mut report).await?;
+            }
+        }
+    }
+    if does(&["bytes", "all"]) {
+        alter_bytes(&stage, selection, &mut report).await?;
+    }
+    Ok(report)
+}

@@ -1,0 +1,13 @@
+//! A whole life of a node: founded, started, used, backed up, stopped and started again; and what must be true of its home
+//! whatever happened to it.
+
+mod error;
+mod reopen;
+mod stage;
+mod workload;
+
+pub use error::{Fault, LifeError};
+pub(crate) use reopen::{cause, compare};
+pub use reopen::{Outcome, Running, attempt, reopen};
+pub use stage::Stage;
+pub use workload::{Chapter, Played, Receipts, play};
