@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use galen_crash::campaign::{
-    Failing, Report, Selection, alter_bytes, fail_calls, kill_at_calls, lose_power, rehearse,
+    Failing, Report, Selection, alter_bytes, fail_calls, interrupt_commands, kill_at_calls, lose_power, rehearse,
 };
 use galen_crash::disk::Loss;
 use galen_crash::life::{LifeError, Stage};
@@ -50,6 +50,8 @@ enum Command {
     Fail,
     /// Cut files at each byte, and alter each byte
     Bytes,
+    /// Interrupt commands that write files, and lose power after them
+    Commands,
     /// All of these
     All,
 }
@@ -99,6 +101,7 @@ async fn run(arguments: &Arguments) -> Result<Report, LifeError> {
             Command::Power => "power",
             Command::Fail => "fail",
             Command::Bytes => "bytes",
+            Command::Commands => "commands",
             Command::All => "all",
         };
         commands.contains(&name)
@@ -127,6 +130,9 @@ async fn run(arguments: &Arguments) -> Result<Report, LifeError> {
     }
     if does(&["bytes", "all"]) {
         alter_bytes(&stage, selection, &mut report).await?;
+    }
+    if does(&["commands", "all"]) {
+        interrupt_commands(&stage, selection, &mut report).await?;
     }
     Ok(report)
 }

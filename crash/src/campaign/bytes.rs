@@ -77,15 +77,15 @@ fn listening(path: &Path, bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
     lines
 }
 
-/// The files of a home that a start reads, but for the ledger's tables, which have checksums of their own and are read
-/// when they are needed.
+/// The files of a home that a start reads, but for the ledger's tables and the members' files, which have checksums of
+/// their own and are read when they are needed.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, LifeError> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(LifeError::file(folder))? {
         let path = entry.map_err(LifeError::file(folder))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            if !["backups", "snapshots"].contains(&name.as_str()) {
+            if !["backups", "snapshots", "files"].contains(&name.as_str()) {
                 found.extend(files(&path)?);
             }
         } else if !name.starts_with("LOG") && !name.ends_with(".sst") && name != "LOCK" && name != "lock" {

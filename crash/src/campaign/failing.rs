@@ -72,7 +72,8 @@ pub async fn fail_calls(
         let (outcome, what) = match play(stage, chapter, Some(failing.strike(at)), None).await? {
             Err(fault) => (Err(fault), String::new()),
             Ok(played) => {
-                let place = played.ended.struck.as_ref().map_or_else(|| "after its end".to_owned(), ToString::to_string);
+                let place =
+                    played.ended.struck.as_ref().map_or_else(|| "after its end".to_owned(), ToString::to_string);
                 let (outcome, end) = match end(&played) {
                     Ok(end) => (after(stage, failing, &played).await?, end),
                     Err(fault) => (Err(fault), String::new()),

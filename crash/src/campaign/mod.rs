@@ -3,6 +3,7 @@
 //! its ledger verify?
 
 mod bytes;
+mod commands;
 mod failing;
 mod killed;
 mod points;
@@ -10,6 +11,7 @@ mod power;
 mod report;
 
 pub use bytes::alter_bytes;
+pub use commands::interrupt_commands;
 pub use failing::{Failing, fail_calls};
 pub use killed::kill_at_calls;
 pub use points::Selection;

@@ -39,9 +39,11 @@ impl Selection {
         for places in by_stratum.values_mut() {
             places.shuffle(&mut random);
         }
+        let mut by_stratum: Vec<_> = by_stratum.into_values().collect();
+        by_stratum.shuffle(&mut random);
         let mut chosen = Vec::new();
         while chosen.len() < points.min(strata.len()) {
-            for places in by_stratum.values_mut() {
+            for places in &mut by_stratum {
                 chosen.extend(places.pop());
             }
         }

@@ -7,7 +7,8 @@ mod stage;
 mod workload;
 
 pub use error::{Fault, LifeError};
-pub(crate) use reopen::{cause, compare};
 pub use reopen::{Outcome, Running, attempt, reopen};
+pub(crate) use reopen::{cause, compare};
 pub use stage::Stage;
+pub(crate) use stage::remove;
 pub use workload::{Chapter, Played, Receipts, play};

@@ -125,7 +125,11 @@ impl Stage {
     pub(super) fn launch(&self, strike: Option<Strike>, lying_syncs: Option<String>) -> Result<Launch, LifeError> {
         Ok(Launch {
             program: self.program.clone(),
-            arguments: ["--json", "node", "run", "--home"].map(Into::into).into_iter().chain([self.home().into()]).collect(),
+            arguments: ["--json", "node", "run", "--home"]
+                .map(Into::into)
+                .into_iter()
+                .chain([self.home().into()])
+                .collect(),
             environment: Vec::new(),
             output: self.fresh_log()?,
             strike,

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use galen_bench::{BenchError, Workload};
 use galen_bench::acknowledged::Acknowledged;
 use galen_bench::workload::Calls;
+use galen_bench::{BenchError, Workload};
 use galen_client::{Client, ClientError, Publication, Wait, silent};
 use galen_types::api::TransactionStatus;
 use galen_types::vocabulary::{DataUse, DataUseTerm};
@@ -130,8 +130,7 @@ pub async fn play(
     let recording = Arc::new(Mutex::new(recording));
     let mut traced = Traced::start(stage.launch(strike, lying_syncs)?, Arc::clone(&recording))?;
     let receipts = Arc::new(Mutex::new(receipts));
-    let script =
-        Script { stage, chapter, recording: Arc::clone(&recording), receipts: Arc::clone(&receipts) };
+    let script = Script { stage, chapter, recording: Arc::clone(&recording), receipts: Arc::clone(&receipts) };
     let mut told = None;
     let ended = {
         let mut script = std::pin::pin!(script.run());
