@@ -108,7 +108,8 @@ impl Contexts {
             }
             std::fs::write(&temporary, text)?;
             std::fs::File::open(&temporary)?.sync_all()?;
-            std::fs::rename(&temporary, path)
+            std::fs::rename(&temporary, path)?;
+            crate::new_file::sync_folder_of(path)
         };
         write().map_err(|error| CliError::file(path, &error))
     }

@@ -6,6 +6,7 @@ mod command;
 mod contexts;
 mod error;
 mod identifier;
+mod new_file;
 mod output;
 mod plot;
 mod progress;

@@ -33,7 +33,11 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), SnapshotError> {
 
 /// Creates a folder and those above it, durably.
 pub(crate) fn create(path: &Path) -> Result<(), SnapshotError> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.is_dir();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
     fs::create_dir_all(path).map_err(failed(path, "it cannot be created"))?;
+    missing.into_iter().try_for_each(sync_parent)?;
+    // Its own name too where it was there: a crash may have come before it was synced.
     sync_parent(path)
 }
 

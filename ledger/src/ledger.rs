@@ -100,8 +100,7 @@ impl Ledger {
             return Err(LedgerError::BucketBits(options.state_bucket_bits));
         }
         crate::install::settle(path)?;
-        std::fs::create_dir_all(path)
-            .map_err(|error| LedgerError::Read(format!("`{}` cannot be created: {error}", path.display())))?;
+        crate::folder::create(path).map_err(|error| LedgerError::Read(error.to_string()))?;
         let store = Store::open(path, options.block_cache_bytes, options.write_buffer_bytes)?;
         crate::install::remove_leftovers(path)?;
         let given = Settings::of(options);

@@ -12,6 +12,7 @@ use galen_types::{AccountName, DatasetName, MemberName, Timestamp};
 use crate::arguments::Global;
 use crate::command::{LIST_ITEMS, first_items};
 use crate::error::CliError;
+use crate::new_file::NewFile;
 use crate::output::Output;
 use crate::session;
 use crate::table::{Table, basis, short, time};
@@ -68,8 +69,7 @@ fn page_of(query: &AuditQuery, paging: Paging) -> AuditQuery {
 /// Writes page by page, so that a trail of any length fits in memory.
 async fn export(client: &Client, query: &AuditQuery, path: &Path, output: Output) -> Result<(), CliError> {
     let failed = |error: std::io::Error| CliError::file(path, &error);
-    let file = std::fs::File::options().write(true).create_new(true).open(path).map_err(failed)?;
-    let mut writer = std::io::BufWriter::new(file);
+    let mut writer = std::io::BufWriter::new(NewFile::create(path)?);
     let (mut count, mut paging) = (0_u64, Paging { start_after: None, limit: Some(galen_types::api::PAGE_ITEMS_MAX) });
     loop {
         let page = client.audit(page_of(query, paging.clone())).await?;
@@ -83,7 +83,7 @@ async fn export(client: &Client, query: &AuditQuery, path: &Path, output: Output
         }
         paging.start_after = page.next;
     }
-    writer.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
+    writer.into_inner().map_err(|error| failed(error.into_error()))?.finish()?;
     output.note(&format!("{count} entries are in {}", path.display()));
     Ok(())
 }

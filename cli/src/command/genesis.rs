@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::arguments::Global;
 use crate::error::CliError;
+use crate::new_file::NewFile;
 use crate::output::Output;
 use crate::session;
 
@@ -52,8 +53,9 @@ pub(crate) async fn run(command: Command, global: &Global, output: Output) -> Re
 fn new(out: Option<&Path>, output: Output) -> Result<(), CliError> {
     let text = template(Timestamp::now());
     let Some(path) = out else { return output.text(&text) };
-    let write = || std::fs::File::options().write(true).create_new(true).open(path)?.write_all(text.as_bytes());
-    write().map_err(|error| CliError::file(path, &error))?;
+    let mut file = NewFile::create(path)?;
+    file.write_all(text.as_bytes()).map_err(|error| CliError::file(path, &error))?;
+    file.finish()?;
     output.note(&format!("fill in {}, then check it with `galen genesis show {0}`", path.display()));
     Ok(())
 }

@@ -16,6 +16,7 @@ use serde_json::json;
 
 use crate::arguments::Global;
 use crate::error::CliError;
+use crate::new_file::NewFile;
 use crate::output::Output;
 use crate::session;
 use names::Asked;
@@ -192,8 +193,9 @@ fn deliver(file: &[u8], verdict: Option<Verdict>, out: Option<&Path>, output: Ou
         }
         return Ok(());
     };
-    let write = || std::fs::File::options().write(true).create_new(true).open(path)?.write_all(file);
-    write().map_err(|error| CliError::file(path, &error))?;
+    let mut made = NewFile::create(path)?;
+    made.write_all(file).map_err(|error| CliError::file(path, &error))?;
+    made.finish()?;
     let told = verdict.as_ref().map(told);
     output.document(&json!({ "file": path, "bytes": file.len(), "proof": told }), || {
         let words = verdict.map_or_else(String::new, |verdict| format!("{verdict}\n"));

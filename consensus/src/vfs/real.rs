@@ -15,11 +15,15 @@ impl Vfs for RealVfs {
     type Lock = File;
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.is_dir();
+        let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
         fs::create_dir_all(dir)?;
-        match dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => self.sync_dir(parent),
-            None => Ok(()),
-        }
+        // The folder's own name too where it was there: a crash may have come before it was synced.
+        let named = if missing.is_empty() { vec![dir] } else { missing };
+        named.into_iter().filter_map(Path::parent).try_for_each(|parent| match parent.as_os_str().is_empty() {
+            true => self.sync_dir(Path::new(".")),
+            false => self.sync_dir(parent),
+        })
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {

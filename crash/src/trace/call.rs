@@ -33,7 +33,7 @@ impl Kind {
         [Self::Create, Self::MakeFolder, Self::Write, Self::Resize, Self::Sync, Self::Rename, Self::Link, Self::Remove];
 
     /// Those that a full disk fails.
-    pub const NEED_SPACE: [Self; 5] = [Self::Create, Self::MakeFolder, Self::Write, Self::Resize, Self::Link];
+    pub const NEED_SPACE: [Self; 4] = [Self::Create, Self::MakeFolder, Self::Write, Self::Link];
 }
 
 impl std::fmt::Display for Kind {
@@ -115,6 +115,9 @@ impl Call {
     }
 }
 
+/// How room that was set aside is given back.
+const BEHIND_THE_END: i32 = libc::FALLOC_FL_KEEP_SIZE | libc::FALLOC_FL_PUNCH_HOLE;
+
 struct Reader<'trace> {
     pid: Pid,
     arguments: [u64; 6],
@@ -139,6 +142,8 @@ impl Reader<'_> {
             }
             // Room that is set aside and not seen changes nothing.
             libc::SYS_fallocate if self.int(1) == libc::FALLOC_FL_KEEP_SIZE => return None,
+            // Nor does giving back room behind the file's end.
+            libc::SYS_fallocate if self.int(1) == BEHIND_THE_END && self.is_behind_the_end() => return None,
             libc::SYS_fallocate if self.int(1) == 0 => Call::Resize { file: self.descriptor(0), path: self.opened(0)? },
             libc::SYS_fsync | libc::SYS_fdatasync => Call::Sync { descriptor: self.int(0), path: self.opened(0)? },
             libc::SYS_rename => Call::Rename { from: self.named(here, 0)?, to: self.named(here, 1)? },
@@ -179,6 +184,11 @@ impl Reader<'_> {
     /// The path of the file that an argument's descriptor has open; `None` of a socket, a pipe, ...
     fn opened(&self, argument: usize) -> Option<PathBuf> {
         memory::open_path(self.pid, self.int(argument)).filter(|path| path.is_absolute())
+    }
+
+    /// Whether the place that fallocate(2) is given lies behind the file's end.
+    fn is_behind_the_end(&self) -> bool {
+        self.descriptor(0).metadata().is_ok_and(|metadata| self.arguments[2] >= metadata.len())
     }
 
     fn descriptor(&self, argument: usize) -> PathBuf {

@@ -1,7 +1,7 @@
 //! Small files of a home, written all or nothing.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A file or folder of a home that cannot be used.
@@ -26,11 +26,14 @@ impl FileError {
     }
 }
 
+/// What a file is called until it is whole: its name and this.
+pub const UNFINISHED_SUFFIX: &str = ".new";
+
 /// Writes a file so that after a crash it is there whole, as before, or not at all; readable by the owner only.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let written = || -> std::io::Result<()> {
         let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".new");
+        temporary.push(UNFINISHED_SUFFIX);
         let mut file =
             std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;
@@ -39,6 +42,18 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileErro
         sync_folder(path)
     };
     written().map_err(FileError::of(path))
+}
+
+/// Makes a folder that only its owner enters, and those above it that are not there, durably: every name that was made is
+/// synced in the folder above it.
+pub(crate) fn create_folder(path: &Path) -> Result<(), FileError> {
+    let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.is_dir();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    let created = || -> std::io::Result<()> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        missing.into_iter().try_for_each(sync_folder)
+    };
+    created().map_err(FileError::of(path))
 }
 
 /// Removes a file, durably; one that is not there is no error.

@@ -7,7 +7,7 @@ use galen_chain::recovery::{HeldRecoveries, HeldRecovery};
 use galen_types::Hash;
 use galen_types::recovery::Recovery;
 
-use super::files::{FileError, write_atomically};
+use super::files::{FileError, create_folder, write_atomically};
 use super::recovery::RecoveryFile;
 use crate::config::ConfigError;
 use crate::home::NodeHome;
@@ -80,8 +80,7 @@ pub(crate) fn keep(home: &NodeHome, file: &RecoveryFile, lineage: Hash) -> Resul
             std::fs::remove_file(&path).map_err(|cause| FileError { path: path.clone(), cause })?;
         }
     }
-    let folder = home.recoveries();
-    std::fs::create_dir_all(&folder).map_err(|cause| FileError { path: folder.clone(), cause })?;
+    create_folder(&home.recoveries())?;
     write_atomically(&home.recovery(&hash), file.to_text(&home.recovery(&hash))?.as_bytes())
 }
 

@@ -1,8 +1,7 @@
 //! Preparing a node's home: key, configuration, and the genesis where there is one already.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use galen_keys::{KdfProfile, KeyError, Keystore, PasswordSource};
 use galen_types::genesis::{GENESIS_BYTES_MAX, GenesisError};
@@ -10,6 +9,7 @@ use galen_types::member::NodeAddress;
 use galen_types::{Genesis, NodeName, PublicKey, Signer};
 use serde::Serialize;
 
+use super::files::{FileError, create_folder, write_atomically};
 use crate::config::{
     ConfigError, JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
     read_text,
@@ -57,13 +57,8 @@ pub enum InitError {
     #[error("{0} exists already; use another home, or edit the file")]
     Exists(PathBuf),
     /// Something cannot be written.
-    #[error("{path}: {cause}")]
-    File {
-        /// What.
-        path: PathBuf,
-        /// The system's words.
-        cause: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The key file.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -80,7 +75,7 @@ impl InitError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Exists(_) => "init-exists",
-            Self::File { .. } => "init-file",
+            Self::File(_) => "init-file",
             Self::Key(error) => error.code(),
             Self::Genesis(error) => error.code(),
             Self::Config(error) => error.code(),
@@ -102,11 +97,8 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
     if let Some(text) = &genesis_text {
         Genesis::from_toml(text)?;
     }
-    let file = |path: &Path, cause| InitError::File { path: path.to_path_buf(), cause };
-    let root = home.root();
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).map_err(|error| file(root, error))?;
-    let password_file =
-        std::path::absolute(&options.password_file).map_err(|error| file(&options.password_file, error))?;
+    create_folder(home.root())?;
+    let password_file = std::path::absolute(&options.password_file).map_err(FileError::of(&options.password_file))?;
     let store = Keystore::open(home.keys())?;
     let signer = Signer::Node(options.node.clone());
     let public_key = match store.public_keys(&signer) {
@@ -117,7 +109,7 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
         }
     };
     if let Some(text) = &genesis_text {
-        std::fs::write(home.genesis(), text).map_err(|error| file(&home.genesis(), error))?;
+        write_atomically(&home.genesis(), text.as_bytes())?;
     }
     // An address to listen on everywhere is none to be reached at: it must be filled in.
     let address =
@@ -139,10 +131,11 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
         joining: JoiningSection::default(),
         log: LogSettings::default(),
     };
-    std::fs::write(home.config(), config.to_toml()?).map_err(|error| file(&home.config(), error))?;
+    // Last: without it the folder is no home, and the same command goes on with what is there.
+    write_atomically(&home.config(), config.to_toml()?.as_bytes())?;
     Ok(Initialised {
         node: options.node,
-        home: root.to_path_buf(),
+        home: home.root().to_path_buf(),
         public_key,
         genesis_entry,
         has_genesis: genesis_text.is_some(),

@@ -14,7 +14,7 @@ mod run;
 
 pub use bootstrap::Bootstrap;
 pub use check::{CheckItem, check};
-pub use files::FileError;
+pub use files::{FileError, UNFINISHED_SUFFIX};
 pub use init::{InitError, InitOptions, Initialised, init};
 pub use own_key::{lay_next_key, note_registered_key};
 pub use run::{RunError, run};

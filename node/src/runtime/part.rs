@@ -26,7 +26,7 @@ use galen_types::{Hash, NodeName};
 use serde::{Deserialize, Serialize};
 
 use crate::home::NodeHome;
-use crate::operate::files::{FileError, remove, sync_folder, write_atomically};
+use crate::operate::files::{FileError, create_folder, remove, sync_folder, write_atomically};
 
 /// What a node does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +96,7 @@ fn write<T: Serialize>(path: &Path, note: &T) -> Result<(), FileError> {
     let text = toml::to_string(note)
         .map_err(|error| FileError { path: path.to_path_buf(), cause: std::io::Error::other(error) })?;
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(FileError::of(folder))?;
+        create_folder(folder)?;
     }
     write_atomically(path, text.as_bytes())
 }

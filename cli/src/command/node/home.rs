@@ -76,6 +76,13 @@ pub(crate) fn is_refused(error: &ClientError) -> bool {
     }
 }
 
+/// What a file of a home is called until it is whole.
+fn unfinished(path: PathBuf) -> PathBuf {
+    let mut name = path.into_os_string();
+    name.push(galen_node::operate::UNFINISHED_SUFFIX);
+    name.into()
+}
+
 /// Refuses a folder that holds what is no node's: nothing of it is overwritten, or taken for a part of the home.
 fn check_empty(home: &NodeHome) -> Result<bool, CliError> {
     let root = home.root();
@@ -87,8 +94,8 @@ fn check_empty(home: &NodeHome) -> Result<bool, CliError> {
     let mut is_new = true;
     for entry in entries {
         let entry = entry.map_err(|error| CliError::file(root, &error))?;
-        // A key without a configuration is what an interruption left.
-        if entry.path() != home.keys() {
+        // A key, and a configuration without its name, are what an interruption left.
+        if entry.path() != home.keys() && entry.path() != unfinished(home.config()) {
             return Err(CliError::usage(format!("{} is not empty, and no node's home", root.display()))
                 .or_hint("choose a new folder with --home"));
         }
@@ -191,6 +198,8 @@ mod tests {
         assert!(check_empty(&home("empty")).unwrap());
         std::fs::create_dir_all(home("interrupted").keys()).unwrap();
         assert!(!check_empty(&home("interrupted")).unwrap(), "its key is kept");
+        std::fs::write(home("interrupted").root().join("node.toml.new"), "node = ").unwrap();
+        assert!(!check_empty(&home("interrupted")).unwrap(), "so is half of a configuration");
         std::fs::write(home("interrupted").root().join("thesis.txt"), "mine").unwrap();
         let error = check_empty(&home("interrupted")).unwrap_err();
         assert_eq!(error.exit(), crate::error::Exit::Usage);

@@ -1,13 +1,13 @@
 //! Copying a home's files into a backup and out of it, synced. What cannot be copied is an error: a backup in which
 //! something is missing is noticed when it is too late.
 
-use std::fs::{DirBuilder, File, Metadata};
+use std::fs::{File, Metadata};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use super::BackupError;
-use crate::operate::files::FileError;
+use crate::operate::files::{FileError, create_folder};
 
 /// Copies all but one file.
 pub(super) struct Copier {
@@ -74,9 +74,9 @@ impl Copier {
     }
 }
 
-/// Makes a folder that only its owner enters, and those above it. One that is another user's stays as it is.
+/// Makes a folder that only its owner enters, and those above it, durably. One that is another user's stays as it is.
 pub(super) fn create_private(folder: &Path) -> Result<(), FileError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(FileError::of(folder))?;
+    create_folder(folder)?;
     match std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)) {
         Err(error) if error.kind() != ErrorKind::PermissionDenied => Err(FileError::of(folder)(error)),
         _ => Ok(()),
