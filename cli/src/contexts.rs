@@ -9,6 +9,7 @@ use galen_types::{AccountName, Hash};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CliError;
+use crate::new_file::{create_folder, sync_folder_of};
 
 /// The file's content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,12 +105,12 @@ impl Contexts {
         let temporary = path.with_extension(format!("toml.{}", std::process::id()));
         let write = || {
             if let Some(folder) = path.parent() {
-                std::fs::create_dir_all(folder)?;
+                create_folder(folder)?;
             }
             std::fs::write(&temporary, text)?;
             std::fs::File::open(&temporary)?.sync_all()?;
             std::fs::rename(&temporary, path)?;
-            crate::new_file::sync_folder_of(path)
+            sync_folder_of(path)
         };
         write().map_err(|error| CliError::file(path, &error))
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use galen_consensus::{
-    CompactError, CoreConfig, Entry, EntryKind, HardState, Membership, MembershipAt, MembershipChange,
+    CompactError, ConfigError, CoreConfig, Entry, EntryKind, HardState, Membership, MembershipAt, MembershipChange,
     MembershipChangeError, MembershipError, ProposeError, RaftCore, RaftId, Recovered, Role, SnapshotError,
     TransferError,
 };
@@ -338,6 +338,27 @@ fn a_ledger_ahead_of_the_log_is_not_handed_entries_again_and_one_behind_is_refus
     let config = CoreConfig::new(RaftId(1), cluster.membership(), 1);
     let error = RaftCore::new(config, recovered, 49).err().unwrap();
     assert_eq!(error.code(), "consensus-ledger-behind");
+}
+
+/// Written on, new entries would take the places of blocks, and no receipt would come back for them.
+#[test]
+fn the_only_voter_does_not_start_on_a_log_that_lost_its_end() {
+    let start = |voters: u64, applied: u64| {
+        let membership = Membership::new((1..=voters).map(RaftId), []);
+        let entry = |index| Entry { index, term: 1, kind: EntryKind::Data, data: Bytes::from_static(b"entry") };
+        let recovered = Recovered {
+            entries: (1..=3).map(entry).collect(),
+            hard_state: HardState { term: 1, vote: Some(RaftId(1)), commit: 2 },
+            memberships: vec![MembershipAt { index: 0, membership: membership.clone() }],
+            ..Recovered::default()
+        };
+        RaftCore::new(CoreConfig::new(RaftId(1), membership, 1), recovered, applied).map(|_| ())
+    };
+    assert_eq!(start(1, 3), Ok(()));
+    let error = start(1, 5).unwrap_err();
+    assert_eq!((error.code(), &error), ("consensus-log-behind", &ConfigError::LogBehind { last: 3, applied: 5 }));
+    // Among several the ledger may have come further by blocks of the others.
+    assert_eq!(start(3, 5), Ok(()));
 }
 
 /// The core and the log live on threads of their own.

@@ -129,6 +129,19 @@ pub enum ConfigError {
         /// The log's snapshot index.
         snapshot: u64,
     },
+    /// The log of the only voter lost entries: nobody else could have brought the ledger further. Written on, new entries
+    /// would take the places of those that are blocks already.
+    #[error(
+        "the ordering log ends at entry {last}, and the ledger holds what came up to {applied}: entries that were synced \
+         are gone from the log of the only voter; bring the log back, or recover the consortium from the ledger \
+         (galen recovery)"
+    )]
+    LogBehind {
+        /// The log's last index.
+        last: u64,
+        /// The ledger's applied index.
+        applied: u64,
+    },
     /// This id was removed from the group, or passed over by a greater one.
     #[error("node {0} was removed from the group or passed over; give this machine a new id")]
     Retired(RaftId),
@@ -149,6 +162,7 @@ impl ConfigError {
             Self::Limits => "consensus-limits",
             Self::Log(_) => "consensus-log",
             Self::LedgerBehind { .. } => "consensus-ledger-behind",
+            Self::LogBehind { .. } => "consensus-log-behind",
             Self::Retired(_) => "consensus-retired",
             Self::Raft(_) => "consensus-raft",
         }

@@ -132,6 +132,10 @@ impl RaftCore {
         if current.is_retired(config.id) {
             return Err(ConfigError::Retired(config.id));
         }
+        let last = recovered.entries.last().map_or(snapshot.index, |entry| entry.index);
+        if current.is_sole_voter(config.id) && last < applied {
+            return Err(ConfigError::LogBehind { last, applied });
+        }
         // A change of the configuration that the ledger has passed and the log has not noted: the crash came between the
         // two. Raft must hand it out again.
         let noted = memberships.back().map_or(0, |at| at.index);

@@ -141,3 +141,39 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
         has_genesis: genesis_text.is_some(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::operate::UNFINISHED_SUFFIX;
+
+    #[test]
+    fn an_interrupted_command_is_completed_by_the_same_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let password_file = folder.path().join("password");
+        std::fs::write(&password_file, "secret").unwrap();
+        std::fs::set_permissions(&password_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let home = NodeHome::new(folder.path().join("homes").join("home"));
+        let options = || InitOptions {
+            node: "node-1.ohio".parse().unwrap(),
+            http_listen: "127.0.0.1:7200".parse().unwrap(),
+            listen: NodeAddress::parse("/ip4/0.0.0.0/tcp/7201").unwrap(),
+            listen_files: NodeAddress::parse("/ip4/0.0.0.0/tcp/7202").unwrap(),
+            password_file: password_file.clone(),
+            genesis: None,
+        };
+        let first = init(&home, options()).unwrap();
+        // As it was before the configuration had its name.
+        let mut unfinished = home.config().into_os_string();
+        unfinished.push(UNFINISHED_SUFFIX);
+        std::fs::rename(home.config(), &unfinished).unwrap();
+        std::fs::write(&unfinished, "node = ").unwrap();
+        let again = init(&home, options()).unwrap();
+        assert_eq!(again.public_key, first.public_key, "the key that was made is kept");
+        assert_eq!(NodeConfig::load(&home).unwrap().node, first.node);
+        assert!(!PathBuf::from(unfinished).exists());
+        assert_eq!(init(&home, options()).unwrap_err().code(), "init-exists");
+    }
+}
