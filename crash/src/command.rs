@@ -48,8 +48,12 @@ enum Command {
     Power,
     /// Fail the n-th write or sync with EIO, or have the disk full from the n-th call on
     Fail,
-    /// Cut files at each byte, and alter each byte
-    Bytes,
+    /// Cut files at each byte, alter each byte, and zero each sector
+    Bytes {
+        /// Only files whose path in the home holds this text
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
     /// Interrupt commands that write files, and lose power after them
     Commands,
     /// All of these
@@ -100,7 +104,7 @@ async fn run(arguments: &Arguments) -> Result<Report, LifeError> {
             Command::Kill { .. } => "kill",
             Command::Power => "power",
             Command::Fail => "fail",
-            Command::Bytes => "bytes",
+            Command::Bytes { .. } => "bytes",
             Command::Commands => "commands",
             Command::All => "all",
         };
@@ -129,7 +133,11 @@ async fn run(arguments: &Arguments) -> Result<Report, LifeError> {
         }
     }
     if does(&["bytes", "all"]) {
-        alter_bytes(&stage, selection, &mut report).await?;
+        let only = match &arguments.command {
+            Command::Bytes { only } => only.as_deref(),
+            _ => None,
+        };
+        alter_bytes(&stage, selection, only, &mut report).await?;
     }
     if does(&["commands", "all"]) {
         interrupt_commands(&stage, selection, &mut report).await?;

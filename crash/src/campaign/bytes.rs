@@ -10,6 +10,12 @@ const LOG_BYTES: usize = 3_000;
 /// Larger files are altered at their ends only.
 const SMALL_BYTES: usize = 16 << 10;
 
+/// Bytes that a disk loses together.
+const SECTOR_BYTES: usize = 512;
+
+/// Files that a start does not read: their names begin with these.
+const UNREAD: [&str; 5] = ["LOG", "LOCK", "lock", "OPTIONS", "IDENTITY"];
+
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Alteration {
@@ -17,16 +23,48 @@ enum Alteration {
     Cut(usize),
     /// A bit of this byte is another.
     Flip(usize, u8),
+    /// The sector that begins here holds zeroes.
+    Zero(usize),
 }
 
-/// Alters files of the home after its last chapter.
+impl Alteration {
+    fn stratum(self) -> u8 {
+        match self {
+            Self::Cut(_) => 0,
+            Self::Flip(..) => 1,
+            Self::Zero(_) => 2,
+        }
+    }
+
+    fn apply(self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Cut(length) => bytes.truncate(length),
+            Self::Flip(at, bit) => bytes[at] ^= 1 << bit,
+            Self::Zero(at) => {
+                let end = (at + SECTOR_BYTES).min(bytes.len());
+                bytes[at..end].fill(0);
+            }
+        }
+    }
+}
+
+/// Alters files of the home after its last chapter; with `only`, those whose path in it holds this text.
 ///
 /// # Errors
 /// [`LifeError`] when a point cannot be tried.
-pub async fn alter_bytes(stage: &Stage, selection: Selection, report: &mut Report) -> Result<(), LifeError> {
+pub async fn alter_bytes(
+    stage: &Stage,
+    selection: Selection,
+    only: Option<&str>,
+    report: &mut Report,
+) -> Result<(), LifeError> {
     let receipts = stage.put_back(Chapter::After)?;
     let mut points = Vec::new();
-    for path in files(&stage.home())? {
+    let is_meant = |path: &PathBuf| {
+        let place = path.strip_prefix(stage.home()).unwrap_or(path).to_string_lossy();
+        only.is_none_or(|text| place.contains(text))
+    };
+    for path in files(&stage.home())?.into_iter().filter(is_meant) {
         let bytes = std::fs::read(&path).map_err(LifeError::file(&path))?;
         let listening = listening(&path, &bytes);
         let from = if bytes.len() > SMALL_BYTES { bytes.len() - LOG_BYTES } else { 0 };
@@ -38,17 +76,16 @@ pub async fn alter_bytes(stage: &Stage, selection: Selection, report: &mut Repor
                 points.push((path.clone(), Alteration::Flip(at, bit)));
             }
         }
+        let sectors = (0..bytes.len()).step_by(SECTOR_BYTES);
+        points.extend(sectors.map(|at| (path.clone(), Alteration::Zero(at))));
     }
-    let strata: Vec<(&Path, bool)> =
-        points.iter().map(|(path, alteration)| (path.as_path(), matches!(alteration, Alteration::Cut(_)))).collect();
+    let strata: Vec<(&Path, u8)> =
+        points.iter().map(|(path, alteration)| (path.as_path(), alteration.stratum())).collect();
     for place in selection.of(&strata) {
         let (path, alteration) = &points[place];
         stage.put_back(Chapter::After)?;
         let mut bytes = std::fs::read(path).map_err(LifeError::file(path))?;
-        match *alteration {
-            Alteration::Cut(length) => bytes.truncate(length),
-            Alteration::Flip(at, bit) => bytes[at] ^= 1 << bit,
-        }
+        alteration.apply(&mut bytes);
         std::fs::write(path, bytes).map_err(LifeError::file(path))?;
         let (outcome, end) = match attempt(stage).await? {
             Ok(Outcome::Refused { code }) => (Ok(()), code),
@@ -88,7 +125,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, LifeError> {
             if !["backups", "snapshots", "files"].contains(&name.as_str()) {
                 found.extend(files(&path)?);
             }
-        } else if !name.starts_with("LOG") && !name.ends_with(".sst") && name != "LOCK" && name != "lock" {
+        } else if !UNREAD.iter().any(|unread| name.starts_with(unread)) && !name.ends_with(".sst") {
             found.push(path);
         }
     }

@@ -25,7 +25,7 @@ impl Selection {
             Self::Every => 0,
             Self::Sample { seed, .. } => seed,
         };
-        ChaCha8Rng::seed_from_u64(seed ^ (point as u64) << 20).random()
+        ChaCha8Rng::seed_from_u64(seed ^ ((point as u64) << 20)).random()
     }
 
     /// The places that are tried of a list of strata, ascending.
