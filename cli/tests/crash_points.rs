@@ -31,8 +31,8 @@ async fn a_killed_node_or_one_without_power_keeps_what_it_acknowledged() {
     let stage = stage();
     let mut report = Report::default();
     for (chapter, played) in rehearse(&stage).await.unwrap() {
-        kill_at_calls(&stage, chapter, &played, sample(4), None, &mut report).await.unwrap();
-        lose_power(&stage, chapter, &played, sample(5), &mut report).await.unwrap();
+        kill_at_calls(&stage, chapter, &played, sample(3), None, &mut report).await.unwrap();
+        lose_power(&stage, chapter, &played, sample(4), &mut report).await.unwrap();
     }
     assert_sound(&report);
 }
@@ -54,7 +54,7 @@ async fn altered_bytes_are_refused_by_name_and_interrupted_commands_completed() 
     let stage = stage();
     let mut report = Report::default();
     rehearse(&stage).await.unwrap();
-    alter_bytes(&stage, sample(20), None, &mut report).await.unwrap();
+    alter_bytes(&stage, sample(16), None, &mut report).await.unwrap();
     interrupt_commands(&stage, sample(1), &mut report).await.unwrap();
     assert_sound(&report);
 }
