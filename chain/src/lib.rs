@@ -14,6 +14,7 @@
 //! - [`orderer`]: mempool, batching and the Raft core as one state machine.
 //! - [`executor`]: ordered batches (or certified blocks) to blocks, receipts, signatures, certificates.
 //! - [`group`]: who takes part in ordering, as the chain says it.
+//! - [`knowledge`]: what peers know of a node that is to order.
 //! - [`recovery`]: going on without a lost quorum.
 //! - [`sync`]: what replicas ask each other to catch up.
 //! - [`snapshot`]: a snapshot of the state between peers; [`history`]: what came before it, fetched and pruned.
@@ -22,10 +23,13 @@
 pub mod executor;
 pub mod group;
 pub mod history;
+pub mod knowledge;
 pub mod limits;
 pub mod mempool;
 pub mod orderer;
 pub mod overlay;
+#[cfg(feature = "planted")]
+mod planted;
 pub mod recovery;
 pub mod signatures;
 pub mod snapshot;

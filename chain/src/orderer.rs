@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use bytes::Bytes;
 use galen_consensus::{
     Committed, CompactError, CoreConfig, LogEnd, MessageError, Outgoing, Payload, Persist, PersistToken, ProposeError,
-    RaftCore, RaftId, Recovered, Role, RoleChange, SnapshotOffer, Status, Stopped,
+    RaftCore, RaftId, Recovered, Role, RoleChange, SnapshotOffer, Status, Stopped, VoteFloor,
 };
 use galen_types::{Batch, DecodedTransaction, Encoding, Hash, NodeName, Parameters, Timestamp, TransactionId};
 
@@ -178,6 +178,11 @@ impl Orderer {
     /// [`MessageError`] when the firewall or the clock refuses it, or the core has stopped.
     pub fn message(&mut self, from: RaftId, bytes: Bytes) -> Result<(), MessageError> {
         let latest = self.now.plus_ms(limits::PROPOSED_AHEAD_MS_MAX);
+        #[cfg(feature = "planted")]
+        let latest = match galen_planted::is_on(galen_planted::Bug::BlockTimeUnbounded) {
+            true => Timestamp(u64::MAX),
+            false => latest,
+        };
         self.core.message_with(from, bytes, |entry| proposed_time(entry).is_none_or(|proposed| proposed <= latest))
     }
 
@@ -322,6 +327,10 @@ impl Orderer {
             // Whatever was on its way to the former leader, or in its batches, may be lost, also when the same node leads
             // again in another term; duplicates are void.
             self.in_flight.clear();
+            #[cfg(feature = "planted")]
+            if galen_planted::is_on(galen_planted::Bug::WaitingForgotten) {
+                self.mempool = Mempool::default();
+            }
             self.mempool.requeue_all();
             self.role = role;
             out.role = Some(role);
@@ -397,8 +406,8 @@ impl Orderer {
         self.role
     }
 
-    /// Gives no vote from now on to a candidate whose log ends before `floor`: see [`galen_consensus::RaftCore::set_vote_floor`].
-    pub fn set_vote_floor(&mut self, floor: LogEnd) {
+    /// Gives no vote from now on below `floor`: see [`galen_consensus::RaftCore::set_vote_floor`].
+    pub fn set_vote_floor(&mut self, floor: VoteFloor) {
         self.core.set_vote_floor(floor);
     }
 

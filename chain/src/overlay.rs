@@ -29,6 +29,10 @@ impl<'state> Overlay<'state> {
 
 impl StateRead for Overlay<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::GrantAtWrongHeight) && crate::planted::is_of_grants(key) {
+            return self.below.get(key);
+        }
         match self.writes.get(key) {
             Some(written) => Ok(written.clone()),
             None => self.below.get(key),

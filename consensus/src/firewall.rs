@@ -131,6 +131,9 @@ pub enum Refusal {
     /// A candidate whose log may lack what this node has promised once. Honest.
     #[error("the candidate's log ends before {0:?}")]
     BelowVoteFloor(LogEnd),
+    /// A candidate in a term in which this node may have voted and not know it. Honest.
+    #[error("this node may have voted in a term up to {0} already")]
+    TermMayBeVoted(u64),
     /// A leader whose entries were not acceptable says that it still leads.
     #[error("the last entries of node {0} were not acceptable to this node")]
     Distrusted(RaftId),
@@ -170,6 +173,7 @@ impl Refusal {
             Self::Restoring => "restoring",
             Self::Unacceptable(_) => "unacceptable",
             Self::BelowVoteFloor(_) => "below-vote-floor",
+            Self::TermMayBeVoted(_) => "term-may-be-voted",
             Self::Distrusted(_) => "distrusted",
         }
     }
@@ -189,6 +193,7 @@ impl Refusal {
                 | Self::NotLeader(_)
                 | Self::Unacceptable(_)
                 | Self::BelowVoteFloor(_)
+                | Self::TermMayBeVoted(_)
                 | Self::Distrusted(_)
         )
     }

@@ -47,4 +47,5 @@ pub use crate::membership::{Membership, MembershipError};
 pub use crate::reader::DecodeError;
 pub use crate::types::{
     Entry, EntryKind, HardState, LogEnd, MembershipAt, Persist, PersistToken, RaftId, SnapshotChange, SnapshotMeta,
+    VoteFloor,
 };

@@ -66,6 +66,16 @@ pub struct LogEnd {
     pub index: u64,
 }
 
+/// What a node that may have forgotten promises must not go below when it votes: see
+/// [`RaftCore::set_vote_floor`](crate::RaftCore::set_vote_floor).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VoteFloor {
+    /// No vote for a candidate whose log ends before this.
+    pub log_end: LogEnd,
+    /// No vote in this term or an earlier one: it may have been given already.
+    pub term: u64,
+}
+
 /// A configuration and the index of the entry that made it (0: from the start).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MembershipAt {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use galen_consensus::{
     CompactError, ConfigError, CoreConfig, Entry, EntryKind, HardState, Membership, MembershipAt, MembershipChange,
     MembershipChangeError, MembershipError, ProposeError, RaftCore, RaftId, Recovered, Role, SnapshotError,
-    TransferError,
+    TransferError, VoteFloor,
 };
 use support::cluster::Cluster;
 use support::world::World;
@@ -386,8 +386,9 @@ fn after_a_disk_was_set_back(asked: &[u64]) -> BTreeMap<u64, RaftCore> {
     };
     let mut cores: BTreeMap<u64, RaftCore> =
         [(2, 2), (3, 1), (4, 1), (5, 1)].map(|(id, last)| (id, start(id, last))).into();
-    let floor = asked.iter().map(|id| cores[id].log_end()).max();
-    cores.get_mut(&3).unwrap().set_vote_floor(floor.unwrap_or_default());
+    let log_end = asked.iter().map(|id| cores[id].log_end()).max().unwrap_or_default();
+    let term = asked.iter().map(|id| cores[id].status().term).max().unwrap_or_default();
+    cores.get_mut(&3).unwrap().set_vote_floor(VoteFloor { log_end, term });
     cores
 }
 

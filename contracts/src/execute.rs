@@ -171,7 +171,11 @@ fn admit(
     if tx.body.chain != block.genesis {
         return Ok(Err(VoidReason::WrongChain));
     }
-    if valid_until < block.time {
+    #[cfg(feature = "planted")]
+    let expires = !galen_planted::is_on(galen_planted::Bug::ExpiredAccepted);
+    #[cfg(not(feature = "planted"))]
+    let expires = true;
+    if expires && valid_until < block.time {
         return Ok(Err(VoidReason::Expired { valid_until, time: block.time }));
     }
     let parameters = state.load_present(&keys::parameters())?;
@@ -179,7 +183,10 @@ fn admit(
     if valid_until > block.time.plus_ms(horizon_ms) {
         return Ok(Err(VoidReason::HorizonExceeded { horizon_ms }));
     }
-    if state.load(&keys::live_id(valid_until, tx.id))?.is_some() {
+    let recorded = state.load(&keys::live_id(valid_until, tx.id))?.is_some();
+    #[cfg(feature = "planted")]
+    let recorded = recorded && !galen_planted::is_on(galen_planted::Bug::DuplicateAccepted);
+    if recorded {
         return Ok(Err(VoidReason::Duplicate));
     }
     Ok(load_actor(state, &tx.body.signer)?.map(|actor| (parameters, actor)))

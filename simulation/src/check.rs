@@ -56,8 +56,9 @@ impl Cluster {
         let observer = &self.nodes[self.observer()];
         self.participants().all(|node| {
             let executor = node.executor();
-            // What a member sent that was suspended meanwhile waits until a block's time is past it.
-            let idle = node.waiting() == 0 || self.world.spares > 0 || !self.lost.is_empty();
+            // What a member sent that was suspended meanwhile, or under a key that was replaced, waits until a block's time
+            // is past it.
+            let idle = node.waiting() == 0 || self.signers_change || !self.lost.is_empty();
             executor.tip() == tip && executor.ledger().certified_height() == tip.height && idle
         }) && self.group_settled()
             && self.relayed.iter().all(|id| observer.receipts.contains_key(id) || self.is_over(id))
@@ -75,6 +76,7 @@ impl Cluster {
             load: 0,
             compact_entries: self.world.compact_entries,
             spares: self.world.spares,
+            liar: self.world.liar,
             ..World::calm(self.world.voters)
         };
         self.world = World { power_loss: self.world.power_loss, ..calm };
@@ -121,8 +123,8 @@ impl Cluster {
         let mut places = BTreeMap::new();
         for height in 1..=tip {
             for (place, bytes) in view.block(height).unwrap().unwrap().transactions.into_iter().enumerate() {
-                let id = galen_types::DecodedTransaction::decode(bytes, 1 << 20).unwrap().id;
-                assert!(self.submitted.contains_key(&id), "nobody made {id}");
+                let id = galen_types::DecodedTransaction::decode(bytes.clone(), 1 << 20).unwrap().id;
+                assert_eq!(self.submitted.get(&id), Some(&bytes), "nobody made {id} as it stands at height {height}");
                 assert_eq!(places.insert(id, (height, place)), None, "{id} stands twice");
             }
         }

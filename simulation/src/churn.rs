@@ -29,7 +29,7 @@ const SHRINKING_STEPS: u64 = 220;
 
 impl Cluster {
     /// The running node that has most of the chain.
-    fn informed(&self) -> Option<usize> {
+    pub(crate) fn informed(&self) -> Option<usize> {
         let running = self.participants().filter(|node| node.is_running());
         running.max_by_key(|node| node.executor().tip().height).map(|node| node.place)
     }
@@ -85,6 +85,7 @@ impl Cluster {
                 && self.acts(place)
                 && let Some(call) = self.nodes[place].wish()
             {
+                self.nodes[place].note_asked(&call);
                 let record = self.nodes[place].record();
                 let secret = self.nodes[place].secret(&record);
                 let signer = self.nodes[place].name.to_string();
@@ -108,7 +109,7 @@ impl Cluster {
     /// Whether a voter may be taken away or lose its disk without the rest being too few: nothing of the kind is under way,
     /// and no block waits for the signature of a voter that is to go. A node's operator is told the same by its HTTP API
     /// (`quorum-would-be-lost`); what follows when two of three voters go at once is the matter of recoveries.
-    fn may_shrink(&self, informed: usize) -> bool {
+    pub(crate) fn may_shrink(&self, informed: usize) -> bool {
         let Some(leader) = self.leader() else { return false };
         let progress = self.nodes[leader].orderer().unwrap().membership_progress();
         let executor = self.nodes[informed].executor();
@@ -124,7 +125,8 @@ impl Cluster {
                     .is_some_and(|found| !matches!(found.state, ProposalState::Open | ProposalState::Scheduled));
             self.step > since + SHRINKING_STEPS || (recorded && closed)
         });
-        let whole = self.nodes.iter().all(|node| node.stale.is_none());
+        let asks = |node: &crate::node::Node| node.is_running() && node.wish().is_some();
+        let whole = self.is_undamaged() && !self.nodes.iter().any(asks);
         handed_over && decided && whole && !progress.pending && !progress.joint
     }
 
@@ -173,20 +175,10 @@ impl Cluster {
                 self.administrator(&member, Call::RotateNodeKey { node: node.name, key: key(&text).public_key() });
                 "rotate"
             }
-            6 if may_shrink && voters > 2 && self.nodes[place].is_running() => {
-                let rots = self.random.chance(400);
-                if rots {
-                    self.nodes[place].stop();
-                    if self.nodes[place].rot(&mut self.random) {
-                        self.nodes[place].wipe_stopped();
-                    }
-                } else {
-                    self.nodes[place].wipe();
-                }
-                self.oracle.forget(place);
-                self.start(place);
-                if rots { "bit flip" } else { "wipe" }
-            }
+            6 if may_shrink && voters > 2 && self.nodes[place].is_running() => match self.damage_disk(place) {
+                Some(kind) => kind,
+                None => return,
+            },
             7 if self.network.is_whole() => {
                 let Some(leader) = self.leader() else { return };
                 self.isolate(leader, self.step + 40);

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use galen_types::{Genesis, Hash, HeaderSignature, Parameters, Timestamp, TransactionId};
+use galen_types::{Genesis, Parameters, Timestamp, TransactionId};
 
+use crate::access::Access;
 use crate::churn::Churn;
-use crate::consortium::{Clients, FOUNDED, MEMBERS, Random, folder, genesis_of, key};
+use crate::consortium::{Clients, FOUNDED, MEMBERS, Random, folder, genesis_of};
 use crate::network::{Letter, Network};
-use crate::node::{Frame, Node, Seen, To};
+use crate::node::{Frame, HomeCopy, Node, Seen, To};
 use crate::oracle::Oracle;
 use crate::world::World;
 
@@ -22,6 +23,10 @@ pub(crate) struct Cluster {
     pub(crate) nodes: Vec<Node>,
     pub(crate) clients: Clients,
     pub(crate) random: Random,
+    /// Of the network alone, so that another draw elsewhere does not shuffle it.
+    network_random: Random,
+    /// Of disks and execution.
+    disk_random: Random,
     pub(crate) step: u64,
     pub(crate) seed: u64,
     pub(crate) network: Network,
@@ -38,9 +43,18 @@ pub(crate) struct Cluster {
     /// A voter that signs headers which nobody computed.
     pub(crate) evil: Option<usize>,
     pub(crate) churn: Churn,
+    pub(crate) access: Access,
+    /// Old copies of disks, by place.
+    pub(crate) copies: BTreeMap<usize, HomeCopy>,
+    /// Numbers whose disk was damaged, and the entry up to which it must hold the log again to count as whole.
+    pub(crate) damaged: BTreeMap<galen_consensus::RaftId, u64>,
+    /// Members or keys change, so that a transaction may wait for ever though it was signed by a key that counted.
+    pub(crate) signers_change: bool,
+    /// The furthest that each node's clock was ahead.
+    skew_max: Vec<i64>,
     /// What was done to the nodes, for whoever has to understand a failure.
     pub(crate) story: Vec<String>,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -55,23 +69,30 @@ impl Cluster {
         });
         let mut cluster = Self {
             world,
+            signers_change: world.spares > 0 || world.access > 0,
+            skew_max: vec![0; world.voters + world.spares + 1],
             nodes: nodes.collect(),
             clients: Clients::new(&genesis),
+            oracle: Oracle::new(&genesis),
             genesis,
             random: Random(seed),
+            network_random: Random(seed ^ 0x6e65_7477_6f72_6b00),
+            disk_random: Random(seed ^ 0x6469_736b_7300_0000),
             step: 0,
             seed,
             network: Network::default(),
-            oracle: Oracle::default(),
             injected: BTreeMap::new(),
             lost: BTreeSet::new(),
             restart_at: BTreeMap::new(),
             submitted: BTreeMap::new(),
             relayed: BTreeSet::new(),
-            evil: None,
+            evil: world.liar.then_some(world.voters - 1),
             churn: Churn::default(),
+            access: Access::default(),
+            copies: BTreeMap::new(),
+            damaged: BTreeMap::new(),
             story: Vec::new(),
-            _folder: folder,
+            folder,
         };
         for place in 0..cluster.nodes.len() {
             cluster.start(place);
@@ -95,7 +116,7 @@ impl Cluster {
     pub(crate) fn start(&mut self, place: usize) {
         self.restart_at.remove(&place);
         let now = self.now();
-        self.nodes[place].start(self.seed, now);
+        self.nodes[place].start(self.seed, now, self.step);
     }
 
     pub(crate) fn seen(&self) -> Seen {
@@ -145,8 +166,11 @@ impl Cluster {
     pub(crate) fn step(&mut self) {
         self.step += 1;
         self.inject_faults();
+        self.allow_time();
+        self.stand_for_disks();
         self.relay();
         self.churn();
+        self.share();
         if self.random.chance(self.world.load) {
             self.submit();
         }
@@ -158,7 +182,7 @@ impl Cluster {
             if !self.acts(place) {
                 continue;
             }
-            self.nodes[place].tick(now);
+            self.nodes[place].tick(now, self.step);
             self.turn(place);
             let peer = (place + 1 + self.random.below(self.nodes.len() - 1)) % self.nodes.len();
             if self.nodes[place].is_running() {
@@ -167,6 +191,23 @@ impl Cluster {
             }
         }
         self.deliver();
+    }
+
+    /// Tells the oracle how late a block may be now. Whoever acknowledges a batch judges its time by its own clock, so a
+    /// majority's clocks allowed it, its proposer's among them.
+    fn allow_time(&mut self) {
+        for (place, node) in self.nodes.iter().enumerate() {
+            self.skew_max[place] = self.skew_max[place].max(node.skew_ms);
+        }
+        let voters = self.world.voters;
+        let mut ahead: Vec<i64> = match self.world.spares {
+            0 => self.skew_max[..voters].to_vec(),
+            _ => self.skew_max.clone(),
+        };
+        ahead.sort_unstable_by(|one, other| other.cmp(one));
+        let allowed = if self.world.spares == 0 { ahead[voters / 2] } else { ahead[0] };
+        let latest = self.now().0.saturating_add_signed(allowed) + galen_chain::limits::PROPOSED_AHEAD_MS_MAX;
+        self.oracle.latest_time = latest;
     }
 
     /// Whether it runs and does not stand still.
@@ -189,12 +230,17 @@ impl Cluster {
     fn turn(&mut self, place: usize) {
         self.work(place);
         let out = std::mem::take(&mut self.nodes[place].out);
+        self.check_promises(place, &out);
         if self.nodes[place].failed {
             self.disk_failed(place);
         } else if self.nodes[place].is_running() {
             self.observe(place);
         }
         if self.nodes[place].must_restart {
+            if let Some(why) = self.nodes[place].gave_up.take() {
+                let name = &self.nodes[place].name;
+                self.story.push(format!("step {}: {name} gives its number up: {why}", self.step));
+            }
             self.nodes[place].stop();
             self.start(place);
         }
@@ -218,50 +264,30 @@ impl Cluster {
 
     /// What follows from a node's inputs, as far as its disk lets it.
     fn work(&mut self, place: usize) {
-        let write_delay = self.random.below(self.world.write_delay + 1) as u64;
+        let write_delay = self.disk_random.below(self.world.write_delay + 1) as u64;
         self.nodes[place].carry_out(self.step, write_delay);
-        if !self.nodes[place].failed && !self.random.chance(self.world.lag) {
-            let batches = if self.world.lag > 0 { 1 + self.random.below(3) } else { usize::MAX };
+        if !self.nodes[place].failed && !self.disk_random.chance(self.world.lag) {
+            let batches = if self.world.lag > 0 { 1 + self.disk_random.below(3) } else { usize::MAX };
             self.nodes[place].execute(batches);
             self.nodes[place].carry_out(self.step, write_delay);
         }
-        if !self.nodes[place].failed && !self.random.chance(self.world.lag) {
+        if !self.nodes[place].failed && !self.disk_random.chance(self.world.lag) {
             self.nodes[place].sign().unwrap();
             self.nodes[place].carry_out(self.step, write_delay);
         }
     }
 
-    /// What an evil voter says instead of what it computed.
-    fn forge(&self, place: usize, frame: Frame) -> Frame {
-        match frame {
-            Frame::Signature(HeaderSignature { height, voter, .. }) => {
-                let secret = key(&self.nodes[place].name.to_string());
-                let view = self.nodes[place].executor().ledger().view().unwrap();
-                let set = view.header(height).unwrap().unwrap().voter_set;
-                Frame::Signature(HeaderSignature::sign(
-                    &self.genesis.hash(),
-                    &set,
-                    height,
-                    Hash([6; 32]),
-                    voter,
-                    &secret,
-                ))
-            }
-            other => other,
-        }
-    }
-
     pub(crate) fn send(&mut self, from: usize, to: usize, frame: Frame) {
-        let copies = if self.random.chance(self.world.double) { 2 } else { 1 };
+        let copies = if self.network_random.chance(self.world.double) { 2 } else { 1 };
         if copies == 2 {
             self.count("duplicated");
         }
         for _ in 0..copies {
-            if self.random.chance(self.world.loss) {
+            if self.network_random.chance(self.world.loss) {
                 self.count("lost");
                 continue;
             }
-            let late = self.random.below(self.world.delay + 1) as u64;
+            let late = self.network_random.below(self.world.delay + 1) as u64;
             if late > 0 {
                 self.count("delayed");
             }

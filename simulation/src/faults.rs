@@ -1,14 +1,8 @@
 //! What is done to nodes, disks, clocks and links while a seed runs.
 
-use galen_chain::sync::SyncRequest;
-use galen_consensus::RaftId;
 use galen_consensus::vfs::{Crash, Fault};
-use galen_types::{Encoding, Hash, HeaderSignature};
 
 use crate::cluster::Cluster;
-use crate::consortium::key;
-use crate::network::Letter;
-use crate::node::Frame;
 
 impl Cluster {
     /// Ends a node's process, and mostly its machine.
@@ -66,6 +60,7 @@ impl Cluster {
         if self.random.chance(self.world.hostile) {
             self.lie();
         }
+        self.wear_disks();
     }
 
     /// Cuts links for a while.
@@ -93,49 +88,5 @@ impl Cluster {
         let others: Vec<_> = (0..self.nodes.len()).filter(|other| *other != place).collect();
         self.network.cut(others.into_iter().flat_map(|other| [(place, other), (other, place)]), until);
         self.count("partition, one node");
-    }
-
-    /// A peer that does not order, the observer, says what nobody honest says.
-    fn lie(&mut self) {
-        let from = self.observer();
-        let to = self.random.below(self.nodes.len());
-        if to == from {
-            return;
-        }
-        let noise: Vec<u8> = (0..self.random.below(200)).map(|_| self.random.draw() as u8).collect();
-        // A frame that somebody honest sent to somebody else, altered.
-        let heard = self.oracle.heard(self.random.draw());
-        let frame = match self.random.below(6) {
-            0 => Frame::Raft(RaftId(self.random.draw() % 64), noise.into()),
-            1 => Frame::Raft(RaftId(1_000), heard.unwrap_or_default().into()),
-            2 => Frame::Answer(noise, 0),
-            3 => {
-                let ledger = self.nodes.iter().find(|node| node.is_running()).map(|node| node.executor().ledger());
-                let Some(ledger) = ledger else { return };
-                let request = SyncRequest::Blocks { from: 1 };
-                let answer = galen_chain::sync::SyncAnswer::to_request(&request, ledger).unwrap();
-                let mut bytes = answer.encode();
-                let place = self.random.below(bytes.len());
-                bytes[place] ^= 1 << self.random.below(8);
-                Frame::Answer(bytes, 0)
-            }
-            4 => Frame::Transactions(vec![noise.into()]),
-            _ => {
-                let voter = self.nodes[0].name.clone();
-                let height = 1 + self.random.draw() % 1_000;
-                let secret = key("somebody else");
-                Frame::Signature(HeaderSignature::sign(
-                    &self.genesis.hash(),
-                    &self.genesis.voter_set().hash(),
-                    height,
-                    Hash([6; 32]),
-                    voter,
-                    &secret,
-                ))
-            }
-        };
-        self.count("hostile frame");
-        let number = self.nodes[to].raft_id;
-        self.network.put(self.step, Letter { from, to, frame, number, hostile: true });
     }
 }

@@ -19,14 +19,19 @@
     reason = "a broken rule ends its seed by a panic, caught in `run`; the numbers of a simulation are small"
 )]
 
+mod access;
 mod check;
 mod churn;
 mod cluster;
 pub mod consortium;
+mod damage;
 mod faults;
+mod lies;
+mod model;
 mod network;
 mod node;
 mod oracle;
+mod promises;
 mod recoveries;
 mod report;
 mod run;
@@ -35,4 +40,9 @@ mod tests;
 mod world;
 
 pub use report::{Failure, Report, SeedReport};
+#[cfg(feature = "planted")]
+pub use run::run_seed_with;
 pub use run::{Options, Scenario, UnknownScenario, run, run_seed};
+
+/// Whether this is compiled with planted bugs: never in a release.
+pub const PLANTED: bool = cfg!(feature = "planted");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use galen_chain::executor::{ApplyRecoveryError, Certification, Executed, FollowError, SignatureError};
+use galen_chain::knowledge::{Answer, Assessment, OrderingAccount, Question, SeenSignatures, Unchecked, assess};
 use galen_chain::orderer::parse_snapshot_context;
 use galen_chain::recovery::{HeldRecoveries, HeldRecovery, RecoveryError};
 use galen_chain::signatures::VerifiedCache;
@@ -13,7 +14,7 @@ use galen_chain::{
     Executor, ExecutorConfig, ExecutorError, LedgerState, OrderedBatch, Orderer, OrdererConfig, OrdererEffects, Void,
 };
 use galen_consensus::vfs::{Crash, SimVfs, Vfs};
-use galen_consensus::{CoreConfig, Identity, Log, LogOptions, Membership, MessageError, Persist, RaftId, Role};
+use galen_consensus::{CoreConfig, Identity, Log, LogEnd, LogOptions, Membership, MessageError, Persist, RaftId, Role};
 use galen_contracts::VoidReason;
 use galen_types::member::{NodeRole, Standing};
 use galen_types::{
@@ -24,10 +25,13 @@ use galen_types::{
 use crate::consortium::{key, open_ledger};
 
 mod disk;
+mod gate;
 mod hear;
 mod start;
 mod wish;
 mod work;
+
+pub(crate) use disk::{Flipped, HomeCopy};
 
 /// What nodes send each other.
 #[derive(Clone)]
@@ -40,6 +44,10 @@ pub(crate) enum Frame {
     /// With how often the asking node had started: a restart breaks the connection that the answer would come by.
     Ask(SyncRequest, u64),
     Answer(Vec<u8>, u64),
+    /// What is known of me?
+    Question(Question, u64),
+    /// This.
+    Knowledge(Box<Answer>, u64),
 }
 
 impl Frame {
@@ -52,6 +60,8 @@ impl Frame {
             Self::Certificate(certificate) => certificate.encode(),
             Self::Ask(request, _) => request.encode(),
             Self::Answer(bytes, _) => bytes.clone(),
+            Self::Question(question, _) => question.encode(),
+            Self::Knowledge(answer, _) => answer.encode(),
         }
     }
 }
@@ -82,6 +92,10 @@ pub(crate) struct Seen {
     pub(crate) refused: u64,
     /// Hostile frames that were refused.
     pub(crate) hostile: u64,
+    /// Checks by peers that ended well.
+    pub(crate) opened: u64,
+    /// Numbers given up because peers knew more.
+    pub(crate) given_up: u64,
 }
 
 impl std::ops::AddAssign for Seen {
@@ -98,6 +112,8 @@ impl std::ops::AddAssign for Seen {
         self.unjudged += other.unjudged;
         self.refused += other.refused;
         self.hostile += other.hostile;
+        self.opened += other.opened;
+        self.given_up += other.given_up;
     }
 }
 
@@ -121,6 +137,37 @@ struct Running {
     asked_signatures: u64,
     /// The height of the copy that a loss of power would leave.
     copied: u64,
+    /// What it asks its peers before it speaks as an orderer, or again where its vote is held back.
+    asking: Option<Asking>,
+    /// It may speak as an orderer.
+    speaks: bool,
+    /// Since when its vote has been held back without a leader.
+    held_back_since: Option<u64>,
+    seen: SeenSignatures,
+    /// The height at which it last looked at what it is to be.
+    part_of: u64,
+}
+
+/// What a node notes on its disk beside ledger and log.
+#[derive(Debug, Clone, Copy, Default)]
+struct Home {
+    /// How far it had come when a check began that has not ended.
+    unchecked: Option<Unchecked>,
+    /// The number that it asked to have replaced.
+    asked: Option<u64>,
+    /// The number under which it ordered last.
+    started: Option<u64>,
+    /// Where the log ended of a number that it gave up, until it takes up another.
+    gave_up: Option<LogEnd>,
+}
+
+/// A question under way.
+struct Asking {
+    unchecked: Unchecked,
+    answers: BTreeMap<NodeName, Answer>,
+    began: u64,
+    asked: Option<u64>,
+    enough_since: Option<u64>,
 }
 
 pub(crate) struct Node {
@@ -134,8 +181,12 @@ pub(crate) struct Node {
     pub(crate) keys: Vec<String>,
     /// What it signs with now.
     pub(crate) key: PublicKey,
-    /// Its disk was lost while it had this number: it must ask for another.
-    pub(crate) stale: Option<u64>,
+    /// Notes on its disk.
+    home: Home,
+    /// Its operator stands for its disk, until it starts again.
+    pub(crate) trusts_disk: bool,
+    /// It told its operator why it gave its number up.
+    pub(crate) gave_up: Option<String>,
     /// Its record on the chain changed.
     pub(crate) must_restart: bool,
     /// Recoveries that its operator gave it.
@@ -143,10 +194,14 @@ pub(crate) struct Node {
     /// It knows of no recovery and goes on by a chain that others gave up, so that honest answers of theirs are none to it.
     pub(crate) parted: bool,
     genesis: Arc<Genesis>,
+    /// Names of all nodes, by place.
+    names: Vec<NodeName>,
     pub(crate) folder: PathBuf,
     /// Where a copy of the ledger is kept as a loss of power would leave it; not on every node.
     pub(crate) durable_copy: Option<PathBuf>,
     disk: SimVfs,
+    /// Bytes of the last write to its ordering log, and of those before it that the disk took at once.
+    last_write: usize,
     running: Option<Running>,
     pub(crate) starts: u64,
     /// It orders under another number since its last start.
@@ -154,7 +209,9 @@ pub(crate) struct Node {
     /// Entries that came out of its orderer since they were last looked at.
     pub(crate) ordered_now: Vec<OrderedBatch>,
     /// Numbers of the voters after blocks that it executed since it was last looked at.
-    pub(crate) voted_now: Vec<RaftId>,
+    pub(crate) named_now: Vec<(u64, Vec<RaftId>)>,
+    /// Headers that it signed since it was last looked at.
+    pub(crate) signed_now: Vec<HeaderSignature>,
     /// Index and term of blocks of which clients were told since the node was last looked at.
     pub(crate) told_now: Vec<(u64, u64)>,
     compact_entries: usize,
@@ -178,6 +235,7 @@ impl Node {
         let mut nodes = genesis.nodes();
         // Voters first, then the observer, then those that may become voters.
         nodes.sort_by_key(|node| (node.raft_id == 0, node.raft_id, !node.name.to_string().starts_with("watcher")));
+        let names = nodes.iter().map(|node| node.name.clone()).collect();
         let record = nodes.swap_remove(place);
         Self {
             place,
@@ -185,21 +243,26 @@ impl Node {
             last_number: None,
             keys: vec![record.name.to_string()],
             key: record.key,
-            stale: None,
+            home: Home::default(),
+            gave_up: None,
+            trusts_disk: false,
             must_restart: false,
             held: Vec::new(),
             parted: false,
             folder: folder.join(record.name.to_string()),
             name: record.name,
             genesis: Arc::clone(genesis),
+            names,
             durable_copy: None,
             disk: SimVfs::default(),
+            last_write: 0,
             running: None,
             starts: 0,
             new_number: false,
             ordered_now: Vec::new(),
+            signed_now: Vec::new(),
             told_now: Vec::new(),
-            voted_now: Vec::new(),
+            named_now: Vec::new(),
             compact_entries,
             skew_ms: 0,
             paused_until: 0,

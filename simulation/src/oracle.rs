@@ -1,28 +1,58 @@
 //! What must hold after every event, between all nodes: checked on what each node shows, and remembered independently of
 //! it.
 //!
-//! Election safety (one leader a term), committed entries never change (state machine safety, log matching for what is
-//! committed), leader completeness (who leads anew knows every committed entry), one header a height, each transaction at
-//! most once, nobody votes in ordering who never was in the voter set under that number, one valid certificate a height by that height's own voters, the end of each epoch certified by itself, the log cut
-//! only below durable, applied and certified blocks. Names of the Raft properties: Ongaro, Ousterhout, "In Search of an
-//! Understandable Consensus Algorithm" (USENIX ATC 2014), figure 3.
+//! Election safety (one leader a term; one vote a voter and term, in `promises`), state machine safety (committed entries
+//! never change), log matching, leader completeness (who leads anew holds every committed entry), one header a height, each
+//! transaction at most once and as the model of the rules has it (`model`), block times that a majority's clocks allow,
+//! nobody votes in ordering whose number no certified block named, one valid certificate a height by that height's own
+//! voters, the end of each epoch certified by itself, no voter signs two headers, followers apply what is certified, the log
+//! is cut only below durable, applied and certified blocks, what was acknowledged is on the disks of a majority. Names of
+//! the Raft properties: Ongaro, Ousterhout, "In Search of an Understandable Consensus Algorithm" (USENIX ATC 2014), figure 3.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use galen_chain::OrderedBatch;
-use galen_consensus::{RaftId, Role};
+use galen_consensus::{LogEnd, RaftId, Role};
 use galen_types::hash::Context;
-use galen_types::{BlockHeader, DecodedTransaction, Hash, TransactionId, VoterSet};
+use galen_types::{BlockHeader, DecodedTransaction, Genesis, Hash, HeaderSignature, NodeName, TransactionId, VoterSet};
 
 use crate::cluster::Cluster;
+use crate::model::Model;
 use crate::node::{Frame, Node};
 
 /// Frames remembered, so that hostile peers can alter them.
 const HEARD_KEPT: usize = 64;
 
+/// Steps between two looks at a node's whole log.
+const LOG_EVERY_STEPS: u64 = 40;
+
+/// An entry's place in a log: index and term.
+type Place = (u64, u64);
+
 /// What all nodes showed so far.
 #[derive(Default)]
 pub(crate) struct Oracle {
+    model: Model,
+    /// For whom a number voted in a term.
+    votes: BTreeMap<(RaftId, u64), RaftId>,
+    /// The header that a voter signed, by height.
+    signed: BTreeMap<u64, BTreeMap<NodeName, Hash>>,
+    /// Entries of logs, committed or not: the hash of the bytes, and the term of the entry before.
+    log_entries: BTreeMap<Place, (Hash, u64)>,
+    /// Where candidates' logs ended, by candidate and term.
+    candidates: BTreeMap<(RaftId, u64), LogEnd>,
+    /// Up to which index a number acknowledged the log, by term.
+    acknowledged_by: BTreeMap<RaftId, BTreeMap<u64, u64>>,
+    /// A term in or before which an entry was committed.
+    commit_terms: BTreeMap<u64, u64>,
+    /// Acknowledgements that left.
+    pub(crate) acknowledged: u64,
+    /// The greatest height that some node holds certified.
+    certified: u64,
+    /// The height of the last recovery's block; 0 before any.
+    recovery_height: u64,
+    /// No block may be of a later time: what the clocks of a majority allow now.
+    pub(crate) latest_time: u64,
     leaders: BTreeMap<u64, RaftId>,
     /// Ordered entries: term and hash of the bytes, by index.
     entries: BTreeMap<u64, (u64, Hash)>,
@@ -30,8 +60,8 @@ pub(crate) struct Oracle {
     /// Voters by epoch.
     voters: BTreeMap<u64, VoterSet>,
     transactions: BTreeMap<TransactionId, (u64, usize)>,
-    /// Numbers in ordering of nodes that were in the voter set under them.
-    voted: BTreeSet<RaftId>,
+    /// Numbers in ordering of the voters after a height.
+    named: BTreeMap<u64, BTreeSet<RaftId>>,
     nodes: BTreeMap<usize, Shown>,
     pub(crate) checks: BTreeMap<&'static str, u64>,
     /// Everything that was delivered.
@@ -52,9 +82,16 @@ struct Shown {
     commit: u64,
     leads: u64,
     snapshot: u64,
+    /// When its log was looked at.
+    log_step: u64,
+    follows: bool,
 }
 
 impl Oracle {
+    pub(crate) fn new(genesis: &Genesis) -> Self {
+        Self { model: Model::new(genesis), latest_time: u64::MAX, ..Self::default() }
+    }
+
     /// Takes a delivered frame into the trace.
     pub(crate) fn trace(&mut self, step: u64, from: usize, to: usize, frame: &Frame) {
         let bytes = frame.bytes();
@@ -87,20 +124,36 @@ impl Oracle {
         self.hasher.update(tip.as_bytes());
     }
 
-    fn checked(&mut self, what: &'static str) {
+    pub(crate) fn checked(&mut self, what: &'static str) {
         *self.checks.entry(what).or_default() += 1;
     }
 
-    /// A recovery keeps blocks up to `height`, whose entry is `index`: what stood beyond was given up.
-    pub(crate) fn branch(&mut self, height: u64, index: u64) {
+    /// A recovery keeps blocks up to `height`, whose entry is `index`, as this ledger has them: what stood beyond was given
+    /// up.
+    pub(crate) fn branch(&mut self, height: u64, index: u64, genesis: &Genesis, ledger: &galen_ledger::Ledger) {
         self.leaders.clear();
+        self.votes.clear();
+        self.candidates.clear();
+        self.acknowledged_by.clear();
+        self.commit_terms.clear();
+        self.signed.retain(|signed, _| *signed <= height);
+        self.log_entries.clear();
         self.entries.retain(|entry, _| *entry <= index);
         self.headers.retain(|header, _| *header <= height);
         self.transactions.retain(|_, place| place.0 <= height);
         let epoch = self.headers.get(&height).map_or(0, |(_, header)| galen_ledger::next_epoch(header));
         self.voters.retain(|known, _| *known <= epoch);
+        self.named.retain(|named, _| *named <= height);
         self.nodes.clear();
         self.recovered_at = index + 1;
+        self.recovery_height = height + 1;
+        self.certified = self.certified.min(height);
+        self.model = Model::new(genesis);
+        let view = ledger.view().unwrap();
+        for kept in 1..=height {
+            let (header, block) = (view.header(kept).unwrap().unwrap(), view.block(kept).unwrap().unwrap());
+            self.model.take(&header, &block, &view.receipts(kept).unwrap());
+        }
     }
 
     /// Forgets what a node showed: its disk is another.
@@ -109,20 +162,98 @@ impl Oracle {
     }
 
     /// An entry that a node is to execute.
-    pub(crate) fn ordered(&mut self, node: &str, batch: &OrderedBatch) {
+    pub(crate) fn ordered(&mut self, node: &str, term: u64, batch: &OrderedBatch) {
+        self.commit_terms.entry(batch.index).or_insert(term);
         let entry = (batch.term, Hash::of(Context::Commitment, &batch.bytes));
         let known = *self.entries.entry(batch.index).or_insert(entry);
         assert_eq!(known, entry, "{node} orders another entry at index {}", batch.index);
         self.checked("committed entries never change");
     }
 
-    /// These numbers are the voters' after some block.
-    pub(crate) fn voted(&mut self, numbers: Vec<RaftId>) {
-        self.voted.extend(numbers);
+    /// These numbers are the voters' after a block.
+    pub(crate) fn named(&mut self, height: u64, numbers: Vec<RaftId>) {
+        self.named.entry(height).or_default().extend(numbers);
+    }
+
+    /// Whether a certified block, a recovery's, or the genesis names this number a voter's.
+    fn is_named(&self, number: RaftId) -> bool {
+        let firm = |height: u64| height <= self.certified || height == self.recovery_height;
+        self.named.iter().any(|(height, numbers)| firm(*height) && numbers.contains(&number))
+    }
+
+    /// A request for votes that leaves a node.
+    pub(crate) fn asks_for_votes(&mut self, candidate: RaftId, term: u64, log_end: LogEnd) {
+        self.candidates.insert((candidate, term), log_end);
+    }
+
+    /// An acknowledgement that leaves a node.
+    pub(crate) fn acknowledges(&mut self, voter: RaftId, term: u64, index: u64) {
+        let known = self.acknowledged_by.entry(voter).or_default().entry(term).or_default();
+        *known = index.max(*known);
+    }
+
+    /// The last committed entry that a voter has acknowledged: to a leader that held it, because it led when the entry was
+    /// known to be committed or later.
+    fn promised(&self, voter: RaftId) -> LogEnd {
+        let acknowledged = self.acknowledged_by.get(&voter).into_iter().flatten();
+        let ends = acknowledged.filter_map(|(term, last)| {
+            let held = self.entries.range(..=last).rev().find(|(index, _)| self.commit_terms.get(index) <= Some(term));
+            held.map(|(index, (term, _))| LogEnd { term: *term, index: *index })
+        });
+        ends.max().unwrap_or_default()
+    }
+
+    /// A vote that leaves a node.
+    pub(crate) fn voted_for(&mut self, voter: RaftId, term: u64, candidate: RaftId) {
+        let known = *self.votes.entry((voter, term)).or_insert(candidate);
+        assert_eq!(known, candidate, "voter {voter} votes twice in term {term}");
+        self.checked("one vote a voter and term");
+        if let Some(log_end) = self.candidates.get(&(candidate, term)).copied() {
+            let promised = self.promised(voter);
+            assert!(
+                log_end >= promised,
+                "voter {voter} votes for {candidate}, whose log ends at {log_end:?}; it acknowledged {promised:?}, committed"
+            );
+            self.checked("no vote for who lacks what the voter acknowledged and was committed");
+        }
+    }
+
+    /// A header's signature that leaves a node.
+    pub(crate) fn signed(&mut self, signature: &HeaderSignature) {
+        let (voter, height, header) = (&signature.voter, signature.height, signature.header);
+        let known = *self.signed.entry(height).or_default().entry(voter.clone()).or_insert(header);
+        assert_eq!(known, header, "{voter} signs two headers at height {height}");
+        let held = self.headers.get(&height).map(|(hash, _)| *hash);
+        assert!(held.is_none_or(|held| held == header), "{voter} signs another header at height {height}");
+        self.checked("one header a voter and height, stored before it is sent");
+    }
+
+    /// Looks at the whole log on a node's disk: entries with the same index and term are the same in all logs, and so are
+    /// those before them.
+    fn look_at_log(&mut self, node: &Node, leads: bool) {
+        let Some(log) = node.durable_log() else { return };
+        let mut before = log.snapshot.as_ref().map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
+        let mut terms = BTreeMap::from([before]);
+        for entry in &log.entries {
+            let found = (Hash::of(Context::Commitment, &entry.data), before.1);
+            let known = *self.log_entries.entry((entry.index, entry.term)).or_insert(found);
+            assert_eq!(known, found, "{}: the log differs at index {}, term {}", node.name, entry.index, entry.term);
+            before = (entry.index, entry.term);
+            terms.insert(entry.index, entry.term);
+        }
+        self.checked("logs with an entry in common agree up to it");
+        if leads {
+            let first = terms.first_key_value().map_or(0, |(index, _)| *index);
+            for (index, (term, _)) in self.entries.range(first.max(1)..) {
+                let held = terms.get(index);
+                assert_eq!(held, Some(term), "{} leads without the committed entry {index}", node.name);
+            }
+            self.checked("a leader's log holds every committed entry");
+        }
     }
 
     /// Looks at a node after an event.
-    pub(crate) fn look(&mut self, node: &Node) {
+    pub(crate) fn look(&mut self, node: &Node, step: u64) {
         let mut shown = self.nodes.get(&node.place).copied().unwrap_or_default();
         if shown.starts != node.starts {
             shown = Shown { starts: node.starts, term: shown.term, ..Shown::default() };
@@ -130,8 +261,12 @@ impl Oracle {
                 shown.term = 0;
             }
         }
-        self.look_at_ordering(node, &mut shown);
         self.look_at_chain(node, &mut shown);
+        self.look_at_ordering(node, &mut shown);
+        if step >= shown.log_step + LOG_EVERY_STEPS {
+            shown.log_step = step;
+            self.look_at_log(node, false);
+        }
         self.nodes.insert(node.place, shown);
     }
 
@@ -141,16 +276,14 @@ impl Oracle {
         assert!(status.commit >= shown.commit, "{}: the commit index fell", node.name);
         shown.commit = status.commit;
         for number in &status.membership.voters {
-            assert!(self.voted.contains(number), "{}: {number} votes in ordering, never by the chain", node.name);
+            assert!(self.is_named(*number), "{}: {number} votes in ordering, by no certified block", node.name);
         }
         if role.role == Role::Leader && shown.leads != role.term {
             shown.leads = role.term;
             let known = *self.leaders.entry(role.term).or_insert(status.id);
             assert_eq!(known, status.id, "two leaders in term {}", role.term);
             self.checked("one leader a term");
-            let committed = self.entries.last_key_value().map_or(0, |(index, _)| *index);
-            assert!(status.last >= committed, "{} leads without the committed entry {committed}", node.name);
-            self.checked("a leader holds what is committed");
+            self.look_at_log(node, true);
         }
         if status.snapshot > shown.snapshot {
             shown.snapshot = status.snapshot;
@@ -168,9 +301,18 @@ impl Oracle {
         let executor = node.executor();
         let (ledger, tip) = (executor.ledger(), executor.tip().height);
         let certified = ledger.certified_height();
+        let follows = node.orderer().is_none();
         if tip == shown.height && certified == shown.certified {
+            shown.follows = follows;
             return;
         }
+        self.certified = self.certified.max(certified);
+        if follows && shown.follows && tip > shown.height {
+            let firm = self.certified.max(self.recovery_height);
+            assert!(tip <= firm, "{} follows to height {tip}, certified up to {firm}", node.name);
+            self.checked("who follows applies certified blocks");
+        }
+        shown.follows = follows;
         let view = ledger.view().unwrap();
         self.voters.entry(0).or_insert_with(|| view.voter_set(0).unwrap().unwrap());
         for height in shown.height.min(tip) + 1..=tip {
@@ -179,10 +321,25 @@ impl Oracle {
             match self.headers.get(&height) {
                 Some((known, _)) => assert_eq!(*known, hash, "{} has another block at height {height}", node.name),
                 None => {
-                    for (place, bytes) in view.block(height).unwrap().unwrap().transactions.into_iter().enumerate() {
-                        let id = DecodedTransaction::decode(bytes, 1 << 20).unwrap().id;
+                    let block = view.block(height).unwrap().unwrap();
+                    for (place, bytes) in block.transactions.iter().enumerate() {
+                        let id = DecodedTransaction::decode(bytes.clone(), 1 << 20).unwrap().id;
                         let before = self.transactions.insert(id, (height, place));
                         assert_eq!(before, None, "{id} stands twice");
+                    }
+                    let downloads = self.model.take(&header, &block, &view.receipts(height).unwrap());
+                    self.checked("signers, times and grants of a block are as the rules have them");
+                    *self.checks.entry("downloads judged by the model").or_default() += downloads;
+                    let parent = self.headers.get(&(height - 1)).map_or(0, |(_, parent)| parent.time.0);
+                    let latest = self.latest_time.max(parent + 1);
+                    assert!(
+                        header.time.0 <= latest,
+                        "block {height} is of {}, no majority's clock allows it",
+                        header.time
+                    );
+                    self.checked("block times are such as a majority's clocks allow");
+                    for (signer, signed) in self.signed.get(&height).into_iter().flatten() {
+                        assert_eq!(*signed, hash, "{signer} signed another header at height {height}");
                     }
                     for epoch in [header.epoch, galen_ledger::next_epoch(&header)] {
                         let set = view.voter_set(epoch).unwrap();
@@ -225,31 +382,42 @@ impl Cluster {
     pub(crate) fn observe(&mut self, place: usize) {
         let node = &mut self.nodes[place];
         let (ordered, told) = (std::mem::take(&mut node.ordered_now), std::mem::take(&mut node.told_now));
-        let voted = std::mem::take(&mut node.voted_now);
+        let named = std::mem::take(&mut node.named_now);
         if node.parted {
             return;
         }
-        self.oracle.voted(voted);
+        for (height, numbers) in named {
+            self.oracle.named(height, numbers);
+        }
         let node = &self.nodes[place];
         for batch in ordered {
-            self.oracle.ordered(&node.name.to_string(), &batch);
+            let term = node.orderer().map_or(u64::MAX, |orderer| orderer.status().term);
+            self.oracle.ordered(&node.name.to_string(), term, &batch);
         }
-        self.oracle.look(&self.nodes[place]);
-        // Opening logs takes time, so only some are looked at; where numbers change, who had to hold an entry is history.
-        if self.world.spares == 0
-            && let Some((index, term)) = told.last().copied()
+        self.oracle.look(&self.nodes[place], self.step);
+        // Opening logs takes time, so only some are looked at.
+        if let Some((index, term)) = told.last().copied()
             && self.step % 8 == place as u64 % 8
         {
             self.look_at_disks(place, index, term);
         }
     }
-    /// What a client was told of stands on the disks of a majority, whatever their processes hold.
+
+    /// What a client was told of stands on the disks of a majority of the voters, whatever their processes hold. While
+    /// members change: of the voters of the configuration that the leader has too, because a change is committed by
+    /// majorities of both sides that hold everything before it. A disk that was damaged meanwhile counts as holding what it
+    /// held.
     fn look_at_disks(&mut self, place: usize, index: u64, term: u64) {
         let Some(orderer) = self.nodes[place].orderer() else { return };
-        let voters = orderer.status().membership.voters;
+        let membership = orderer.status().membership;
+        let current = self.leader().and_then(|leader| self.nodes[leader].orderer());
+        if membership.is_joint() || current.is_none_or(|leader| leader.status().membership != membership) {
+            return;
+        }
+        let voters = membership.voters;
         let holds = |id: &RaftId| {
             let node = self.nodes.iter().find(|node| node.raft_id == Some(*id));
-            node.is_some_and(|node| node.holds_durably(index, term))
+            self.damaged.contains_key(id) || node.is_some_and(|node| node.holds_durably(index, term))
         };
         let held = voters.iter().filter(|id| holds(id)).count();
         assert!(
@@ -257,6 +425,6 @@ impl Cluster {
             "a client was told of entry {index}, which {held} of {} disks hold",
             voters.len()
         );
-        *self.oracle.checks.entry("acknowledged is durable on a majority of disks").or_default() += 1;
+        self.oracle.checked("acknowledged is durable on a majority of disks");
     }
 }

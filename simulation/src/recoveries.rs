@@ -58,7 +58,8 @@ impl Cluster {
             self.nodes[*place].recover(&held).unwrap();
         }
         let index = self.raft_index_at(&staying, kept);
-        self.oracle.branch(kept, index);
+        let longest = staying.iter().find(|place| self.nodes[**place].stored_tip().0 > kept).copied().unwrap();
+        self.oracle.branch(kept, index, &self.genesis, &open_ledger(&self.nodes[longest].folder, &self.genesis));
         for place in staying {
             self.start(place);
         }
@@ -196,7 +197,7 @@ impl Cluster {
                 let node = &mut self.nodes[place];
                 node.parted = false;
                 node.stop();
-                node.wipe_stopped();
+                node.wipe();
                 node.receipts.clear();
                 node.held.push(held.clone());
                 self.oracle.forget(place);

@@ -18,11 +18,15 @@ pub enum Scenario {
     Members,
     /// The same, then a majority of voters is lost for good and the rest recover.
     Recoveries,
+    /// Disks set back to old copies, lost, with flipped bits.
+    Disks,
+    /// Forged frames, and a voter that signs headers which nobody computed.
+    Liars,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Faults, Self::Members, Self::Recoveries];
+    pub const ALL: [Self; 5] = [Self::Faults, Self::Members, Self::Recoveries, Self::Disks, Self::Liars];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +34,8 @@ impl Scenario {
             Self::Faults => "faults",
             Self::Members => "members",
             Self::Recoveries => "recoveries",
+            Self::Disks => "disks",
+            Self::Liars => "liars",
         }
     }
 
@@ -38,6 +44,8 @@ impl Scenario {
             Self::Faults => World::swarm(seed),
             Self::Members => World::members(seed),
             Self::Recoveries => World { churn: 20, ..World::members(seed) },
+            Self::Disks => World::disks(seed),
+            Self::Liars => World::liars(seed),
         }
     }
 }
@@ -50,7 +58,7 @@ impl fmt::Display for Scenario {
 
 /// A scenario that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no scenario `{0}`; give faults, members or recoveries")]
+#[error("no scenario `{0}`; give faults, members, recoveries, disks or liars")]
 pub struct UnknownScenario(String);
 
 impl FromStr for Scenario {
@@ -108,10 +116,20 @@ fn replay(scenario: Scenario, seed: u64, steps: u64) -> String {
     format!("galen testnet simulate --scenario {scenario} --seed {seed} --seeds 1 --steps {steps}")
 }
 
+/// Runs one seed with a planted bug; the replay line names it by the environment that the tests of planted bugs read.
+#[cfg(feature = "planted")]
+pub fn run_seed_with(bug: galen_planted::Bug, scenario: Scenario, seed: u64, steps: u64) -> SeedReport {
+    galen_planted::with(Some(bug), || run_seed(scenario, seed, steps))
+}
+
 /// Runs one seed: `steps` under faults, then healing, progress, equality, and each folder verified.
 pub fn run_seed(scenario: Scenario, seed: u64, steps: u64) -> SeedReport {
     let world = scenario.world(seed);
-    let mut cluster = Cluster::new(world, seed);
+    let begun = catch_unwind(AssertUnwindSafe(|| Cluster::new(world, seed)));
+    let mut cluster = match begun {
+        Ok(cluster) => cluster,
+        Err(payload) => return not_begun(scenario, seed, steps, &world, payload.as_ref()),
+    };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         play(&mut cluster, scenario, steps);
         cluster.finish()
@@ -136,10 +154,28 @@ pub fn run_seed(scenario: Scenario, seed: u64, steps: u64) -> SeedReport {
     }
 }
 
+/// A seed that failed before its first step.
+fn not_begun(scenario: Scenario, seed: u64, steps: u64, world: &World, payload: &(dyn Any + Send)) -> SeedReport {
+    let failure = Failure { cause: cause(payload), story: Vec::new(), replay: replay(scenario, seed, steps) };
+    SeedReport {
+        seed,
+        scenario,
+        world: format!("{world:?}"),
+        simulated_ms: 0,
+        events: 0,
+        blocks: 0,
+        epochs: 0,
+        faults: Default::default(),
+        checks: Default::default(),
+        trace: galen_types::Hash::ZERO,
+        failure: Some(failure),
+    }
+}
+
 /// What a seed does before everything heals.
 fn play(cluster: &mut Cluster, scenario: Scenario, steps: u64) {
     match scenario {
-        Scenario::Faults | Scenario::Members => cluster.run(steps),
+        Scenario::Faults | Scenario::Members | Scenario::Disks | Scenario::Liars => cluster.run(steps),
         Scenario::Recoveries => {
             cluster.run(steps / 2);
             // A majority can be lost only of a group that has a leader and is in no joint phase.

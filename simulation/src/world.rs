@@ -38,6 +38,14 @@ pub(crate) struct World {
     pub(crate) disk_error: usize,
     /// Steps in which a peer that does not order sends frames that nobody made.
     pub(crate) hostile: usize,
+    /// Steps in which somebody shares, asks for, or takes data.
+    pub(crate) access: usize,
+    /// Steps in which a disk is copied, to be set back to it later.
+    pub(crate) copy: usize,
+    /// Steps in which a disk is set back to a copy, lost, or a bit of its log flips; one at a time.
+    pub(crate) damage: usize,
+    /// One voter signs headers that nobody computed.
+    pub(crate) liar: bool,
 }
 
 impl World {
@@ -62,6 +70,10 @@ impl World {
             skew_ms: 0,
             disk_error: 0,
             hostile: 0,
+            access: 0,
+            copy: 0,
+            damage: 0,
+            liar: false,
         }
     }
 
@@ -89,9 +101,13 @@ impl World {
             skew_ms: pick([200, 5_000, 86_400_000]),
             disk_error: pick([0, 3, 10]),
             hostile: pick([0, 0, 100]),
+            access: pick([0, 100, 400]),
+            copy: 0,
+            damage: 0,
+            liar: false,
         };
-        if random.chance(100) {
-            world.voters = 7;
+        if random.chance(200) {
+            world.voters = [6, 7][random.below(2)];
         }
         world
     }
@@ -109,6 +125,38 @@ impl World {
             pause: swarm.pause / 4,
             disk_error: swarm.disk_error / 3,
             skew_ms: swarm.skew_ms.min(1_000),
+            ..swarm
+        }
+    }
+
+    /// The world of bad disks: set back to old copies, lost, with flipped bits, one at a time among crashes.
+    pub(crate) fn disks(seed: u64) -> Self {
+        let swarm = Self::swarm(seed);
+        Self {
+            copy: 30,
+            damage: 25,
+            crash: swarm.crash / 2,
+            loss: swarm.loss / 4,
+            partition: swarm.partition / 2,
+            pause: swarm.pause / 2,
+            lag: swarm.lag / 2,
+            skew_ms: swarm.skew_ms.min(5_000),
+            disk_error: swarm.disk_error.max(3),
+            ..swarm
+        }
+    }
+
+    /// The world of lies: forged frames all the time, and one voter of at least four that signs what nobody computed.
+    pub(crate) fn liars(seed: u64) -> Self {
+        let swarm = Self::swarm(seed);
+        Self {
+            voters: swarm.voters.max(4),
+            hostile: 300,
+            liar: true,
+            access: swarm.access.max(100),
+            crash: swarm.crash / 3,
+            loss: swarm.loss / 4,
+            skew_ms: swarm.skew_ms.min(5_000),
             ..swarm
         }
     }

@@ -117,7 +117,19 @@ impl Executor {
             let Some((_, key)) = keys.iter().find(|(public, _)| named == Some(public)) else { continue };
             let Some(hash) = self.ledger.view()?.header_hash(height)? else { continue };
             let node = self.config.node.clone();
+            #[cfg(feature = "planted")]
+            let hash = match galen_planted::is_on(galen_planted::Bug::OtherHeaderSigned) {
+                true => self.tip.hash,
+                false => hash,
+            };
             let signature = HeaderSignature::sign(&self.genesis_hash, &voters.hash(), height, hash, node, key);
+            #[cfg(feature = "planted")]
+            if galen_planted::is_on(galen_planted::Bug::OwnSignatureUnstored)
+                || (galen_planted::is_on(galen_planted::Bug::OtherHeaderSigned) && height < self.tip.height)
+            {
+                signatures.push(signature);
+                continue;
+            }
             signatures.push(self.ledger.record_own_signature(&signature)?);
         }
         self.signed_height = self.signed_height.max(self.tip.height);
@@ -253,6 +265,10 @@ impl Executor {
             return Ok(Certification::Behind(height));
         }
         let Some(voters) = self.epochs.at(&self.ledger, height)? else { return Ok(Certification::Nothing) };
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::CertificateUnverified) {
+            return Ok(self.store_certificate(certificate)?.map_or(Certification::Nothing, Certification::Certified));
+        }
         if certificate.verify(&self.genesis_hash, &voters).is_err() {
             return Ok(Certification::Nothing);
         }
@@ -358,6 +374,11 @@ impl Executor {
         let Some(header) = view.header_hash(height)? else { return Ok(None) };
         drop(view);
         let quorum = self.epochs.at(&self.ledger, height)?.map(|voters| voters.quorum());
+        #[cfg(feature = "planted")]
+        let quorum = match galen_planted::is_on(galen_planted::Bug::CertificateBelowQuorum) {
+            true => quorum.map(|quorum| (quorum - 1).max(1)),
+            false => quorum,
+        };
         if quorum.is_none_or(|quorum| known.len() < quorum) {
             return Ok(None);
         }
@@ -387,6 +408,8 @@ impl Executor {
     /// Blocks that are now durable, applied and certified: below them the ordering log may be cut.
     pub fn cut_points(&mut self) -> Vec<CutPoint> {
         let safe = self.ledger.certified_height().min(self.ledger.durable_height());
+        #[cfg(feature = "planted")]
+        let safe = if galen_planted::is_on(galen_planted::Bug::LogCutTooFar) { self.tip.height } else { safe };
         let count = self.cut_points.partition_point(|point| point.height <= safe);
         self.cut_points.drain(..count).collect()
     }

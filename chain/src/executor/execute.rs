@@ -70,8 +70,11 @@ impl Executor {
         let Some((batch, transactions, mut void)) = decode_batch(&ordered.bytes, &self.parameters) else {
             return self.passed_over(ordered, Vec::new());
         };
+        let time = batch.proposed.max(self.tip.time.plus_ms(1));
+        #[cfg(feature = "planted")]
+        let time = if galen_planted::is_on(galen_planted::Bug::TimeGoesBack) { batch.proposed } else { time };
         let proposal = Proposal {
-            time: batch.proposed.max(self.tip.time.plus_ms(1)),
+            time,
             proposer: batch.proposer,
             raft_term: ordered.term,
             raft_index: ordered.index,
@@ -94,6 +97,8 @@ impl Executor {
     /// Executes a proposal on the tip's state. No block when every transaction is void.
     pub(super) fn build(&self, proposal: Proposal) -> Result<(Option<Built>, LeftOut), ExecutorError> {
         let state = LedgerState(self.ledger.view()?);
+        #[cfg(feature = "planted")]
+        let state = crate::planted::Forgetful { state, before: self.started_height };
         let voters = self.epochs.current();
         let context = BlockContext {
             genesis: self.genesis_hash,

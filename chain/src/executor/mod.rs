@@ -178,6 +178,9 @@ pub struct Executor {
     signed_height: u64,
     /// The last live id that a block pruned since the start.
     pruned_to: Option<Vec<u8>>,
+    /// The tip's height at the start.
+    #[cfg(feature = "planted")]
+    started_height: u64,
 }
 
 impl Executor {
@@ -214,6 +217,8 @@ impl Executor {
             cut_points: VecDeque::new(),
             signed_height: 0,
             pruned_to: None,
+            #[cfg(feature = "planted")]
+            started_height: tip.height,
         };
         executor.reload_signatures()?;
         executor.reload_cut_points()?;
@@ -234,6 +239,11 @@ impl Executor {
     /// [`Orderer::set_group`](crate::Orderer::set_group). After a start, that of the tip, once it is certified.
     pub fn take_group(&mut self) -> Option<Group> {
         let certified = self.ledger.certified_height();
+        #[cfg(feature = "planted")]
+        let certified = match galen_planted::is_on(galen_planted::Bug::GroupBeforeCertificate) {
+            true => self.tip.height,
+            false => certified,
+        };
         let count = self.groups.partition_point(|group| group.height <= certified);
         self.groups.drain(..count).next_back()
     }

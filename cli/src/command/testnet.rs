@@ -2,6 +2,7 @@
 
 mod fault;
 mod show;
+mod simulate;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,6 +80,8 @@ pub(crate) enum Command {
     Faults(fault::Play),
     /// Stop every node and delete the testnet
     Reset(Place),
+    /// Run simulated consortiums under seeds, with faults of every kind
+    Simulate(simulate::Simulate),
 }
 
 /// What a newcomer's node shall do.
@@ -160,6 +163,7 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError
         Command::Remove { member, place } => remove(&member, &place, output).await,
         Command::Fault(command) => fault::run(command, output).await,
         Command::Faults(play) => fault::play(play, output).await,
+        Command::Simulate(arguments) => simulate::simulate(&arguments, output),
         Command::Reset(place) => {
             let dir = place.dir.clone();
             let testnet = Testnet::open(place.dir)?;

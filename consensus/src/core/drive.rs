@@ -129,6 +129,10 @@ impl RaftCore {
         }
         let at_once = ready.take_messages();
         let mut messages = ready.take_persisted_messages();
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::SentBeforeStored) {
+            self.send(std::mem::take(&mut messages));
+        }
         let snapshot = self.snapshot_of(&ready)?;
         let persist = ready.must_sync().then(|| Persist {
             token: PersistToken(0),
@@ -169,6 +173,10 @@ impl RaftCore {
 
     fn hard_state(&self) -> HardState {
         let raft = &self.raw.raft;
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::VoteNotStored) {
+            return HardState { term: raft.term, vote: None, commit: raft.raft_log.committed };
+        }
         HardState { term: raft.term, vote: RaftId::known(raft.vote), commit: raft.raft_log.committed }
     }
 

@@ -80,7 +80,8 @@ impl RaftCore {
         if !leads {
             return Ok(());
         }
-        let refused = message.entries.iter().find(|entry| {
+        // What the ledger holds stands on the chain, by this log or by certified blocks: nobody asks again whether it may.
+        let refused = message.entries.iter().filter(|entry| entry.index > self.applied).find(|entry| {
             entry.entry_type == EntryType::EntryNormal && !entry.data.is_empty() && !acceptable(&entry.data)
         });
         if let Some(entry) = refused {

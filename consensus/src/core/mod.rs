@@ -29,7 +29,7 @@ use crate::logger::raft_logger;
 use crate::membership::Membership;
 use crate::storage::EntryStore;
 use crate::timeout::election_timeout;
-use crate::types::{Entry, EntryKind, HardState, LogEnd, MembershipAt, Persist, PersistToken, RaftId, SnapshotMeta};
+use crate::types::{Entry, EntryKind, HardState, MembershipAt, Persist, PersistToken, RaftId, SnapshotMeta, VoteFloor};
 
 pub use change::MembershipChange;
 pub use config::{ConfigError, CoreConfig};
@@ -85,8 +85,8 @@ pub struct RaftCore {
     distrust: Option<Distrust>,
     /// Terms far ahead that members claimed.
     claims: TermClaims,
-    /// Whose log ends before this gets no vote of this node.
-    vote_floor: LogEnd,
+    /// Below this this node gives no vote.
+    vote_floor: VoteFloor,
     out: Effects,
     stopped: Option<String>,
 }
@@ -151,6 +151,11 @@ impl RaftCore {
         };
         // Raft demands that what is applied is committed; where the ledger is ahead, the rest follows by `applied`.
         let raft_applied = applied.min(hard_state.commit).min(unseen_change.saturating_sub(1));
+        #[cfg(feature = "planted")]
+        let raft_applied = match galen_planted::is_on(galen_planted::Bug::AppliedFromCommit) {
+            true => hard_state.commit.min(unseen_change.saturating_sub(1)),
+            false => raft_applied,
+        };
         let store = EntryStore::new(snapshot, entries, raft_hard_state, current.to_raft_on(config.id));
         let raw = RawNode::new(&config.to_raft(raft_applied), store, &raft_logger(config.id.0))
             .map_err(|error| ConfigError::Raft(error.to_string()))?;
@@ -178,7 +183,7 @@ impl RaftCore {
             refusals: BTreeMap::new(),
             distrust: None,
             claims: TermClaims::default(),
-            vote_floor: LogEnd::default(),
+            vote_floor: VoteFloor::default(),
             out: Effects::default(),
             stopped: None,
         };

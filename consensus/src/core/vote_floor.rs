@@ -6,27 +6,39 @@
 //! out of any `voters - majority + 1` others. So the embedder asks that many where their logs end, and the core gives no
 //! vote to a candidate whose log ends before the furthest of them, itself included. Once this node's own log reaches
 //! that far, Raft's own rule says the same, and the floor has no effect any more.
+//!
+//! The same disk has forgotten its votes. If it votes again in a term in which it helped a leader into office, that term
+//! may have two. Whoever else voted for that leader stored the term with its vote, and one of those who were asked is
+//! among them; so no vote is given in a term up to the greatest that they know. A candidate that had this node's vote and
+//! gets the rest of its majority only after these were asked is not seen: it would have to campaign on from before the
+//! restart, for longer than the questions take.
 
 use raft::eraftpb::{Message, MessageType};
 
 use super::RaftCore;
 use crate::firewall::Refusal;
-use crate::types::LogEnd;
+use crate::types::{LogEnd, VoteFloor};
 
 impl RaftCore {
-    /// Gives no vote from now on to a candidate, this node itself included, whose log ends before `floor`. A later call
-    /// replaces it: it may be lower when those who must be asked were asked again.
-    pub fn set_vote_floor(&mut self, floor: LogEnd) {
-        if floor > self.log_end() {
+    /// Gives no vote from now on, this node's own for itself included, to a candidate whose log ends before
+    /// `floor.log_end`, nor in a term up to `floor.term`. A later call replaces it: it may be lower when those who must be
+    /// asked were asked again.
+    pub fn set_vote_floor(&mut self, floor: VoteFloor) {
+        if floor.log_end > self.log_end() {
             tracing::info!(node = self.config.id.0, ?floor, own = ?self.log_end(), "others' logs go further than this one");
         }
+        #[cfg(feature = "planted")]
+        let floor = match galen_planted::is_on(galen_planted::Bug::VoteFloorLeftOut) {
+            true => VoteFloor::default(),
+            false => floor,
+        };
         self.vote_floor = floor;
     }
 
-    /// Whether the floor still holds this node's vote back from somebody to whom Raft would give it.
+    /// Whether the floor still holds this node's vote back from somebody to whom Raft would give it, whatever the term.
     #[must_use]
     pub fn is_below_vote_floor(&self) -> bool {
-        self.log_end() < self.vote_floor
+        self.log_end() < self.vote_floor.log_end
     }
 
     /// Where this node's log ends; what is not on its disk yet included.
@@ -37,9 +49,17 @@ impl RaftCore {
     }
 
     pub(super) fn judge_candidate(&self, message: &Message) -> Result<(), Refusal> {
-        let asks = matches!(message.msg_type, MessageType::MsgRequestVote | MessageType::MsgRequestPreVote);
-        if asks && (LogEnd { term: message.log_term, index: message.index }) < self.vote_floor {
-            return Err(Refusal::BelowVoteFloor(self.vote_floor));
+        let votes = message.msg_type == MessageType::MsgRequestVote;
+        if !votes && message.msg_type != MessageType::MsgRequestPreVote {
+            return Ok(());
+        }
+        let VoteFloor { log_end, term } = self.vote_floor;
+        if (LogEnd { term: message.log_term, index: message.index }) < log_end {
+            return Err(Refusal::BelowVoteFloor(log_end));
+        }
+        // A pre-vote promises nothing.
+        if votes && message.term <= term {
+            return Err(Refusal::TermMayBeVoted(term));
         }
         Ok(())
     }

@@ -179,6 +179,12 @@ impl<V: Vfs> Log<V> {
         }
         // Until everything below has succeeded, what the files hold is unknown.
         self.stopped = true;
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::HardStateFirst) {
+            let hard_state = batch.iter().rev().find_map(|persist| persist.hard_state);
+            let token = crate::types::PersistToken(0);
+            self.write(&[Persist { token, snapshot: None, entries: Vec::new(), membership: None, hard_state }])?;
+        }
         self.write(batch)?;
         self.remove_old()?;
         self.stopped = false;
@@ -202,6 +208,11 @@ impl<V: Vfs> Log<V> {
         }
         let path = self.path(place.segment);
         self.file.append(&buffer).map_err(|source| LogError::Io { action: "write", path: path.clone(), source })?;
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::SyncLeftOut) {
+            self.length += buffer.len() as u64;
+            return Ok(());
+        }
         self.file.sync().map_err(|source| LogError::Io { action: "sync", path, source })?;
         if rotates {
             self.sync_dir()?;

@@ -11,6 +11,10 @@ const SECTOR: usize = 512;
 /// bytes proves damage. Without one, a write that was cut off leaves a file that ends too early, or zeros: at its end,
 /// or in whole sectors that never reached the medium. Anything else is damage.
 pub(super) fn is_torn(bytes: &[u8], offset: usize, segment: u64) -> bool {
+    #[cfg(feature = "planted")]
+    if galen_planted::is_on(galen_planted::Bug::DamageTakenForTorn) {
+        return true;
+    }
     if has_later_batch(bytes, offset, segment) {
         return false;
     }

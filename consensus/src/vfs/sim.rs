@@ -59,6 +59,7 @@ struct Disk {
     full_after: Option<u64>,
     sync_fails: Option<u32>,
     syncs: u64,
+    last_append: usize,
 }
 
 type File = Arc<Mutex<Content>>;
@@ -156,6 +157,12 @@ impl SimVfs {
             copy.overwrite(path, hold(file).synced.clone());
         }
         copy
+    }
+
+    /// Bytes of the last append to any file.
+    #[must_use]
+    pub fn last_append(&self) -> usize {
+        hold(&self.disk).last_append
     }
 
     /// Syncs of files so far.
@@ -336,6 +343,7 @@ impl VfsFile for SimFile {
         let room = disk.full_after.map_or(bytes.len(), |left| usize::try_from(left).unwrap_or(usize::MAX));
         let written = bytes.get(..room.min(bytes.len())).unwrap_or_default();
         disk.full_after = disk.full_after.map(|left| left.saturating_sub(written.len() as u64));
+        disk.last_append = bytes.len();
         let mut content = hold(&self.file);
         content.now.extend_from_slice(written);
         content.unsynced.push(written.to_vec());

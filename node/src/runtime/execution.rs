@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
 use galen_chain::executor::{Certification, Executed, FollowError};
+use galen_chain::knowledge::SeenSignatures;
 use galen_chain::sync::SyncAnswer;
 use galen_chain::{Executor, ExecutorError, OrderedBatch};
 use galen_p2p::{GossipValidation, NetworkHandle, Topic};
@@ -17,7 +18,6 @@ use tokio::sync::{broadcast, oneshot, watch};
 
 use super::fatal::Shutdown;
 use super::gate::Gate;
-use super::knowledge::SeenSignatures;
 use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::ordering::OrderingInput;

@@ -10,13 +10,12 @@ use bytes::Bytes;
 use galen_chain::orderer::{CutPoint, parse_snapshot_context};
 use galen_chain::signatures::VerifiedTransaction;
 use galen_chain::{BatchLimits, Group, MembershipProgress, MempoolRefusal, OrderedBatch, Orderer, OrdererEffects};
-use galen_consensus::{LogEnd, MessageError, Persist, PersistToken, RaftId, Role, Stopped};
+use galen_consensus::{LogEnd, MessageError, Persist, PersistToken, RaftId, Role, Stopped, VoteFloor};
 use galen_p2p::NetworkHandle;
 use galen_types::{Encoding, Hash, NodeName, Timestamp, TransactionId};
 use tokio::sync::{oneshot, watch};
 
 use super::fatal::Shutdown;
-use super::gate::Gate;
 use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::receipts::Receipts;
@@ -65,8 +64,8 @@ pub(super) enum OrderingInput {
     SnapshotRefused,
     /// What ordering's members are to be, as of certified blocks.
     Group(Group),
-    /// Vote for nobody whose log ends before this.
-    VoteFloor(LogEnd),
+    /// The peers have said what they know of this node: it may speak, and votes for nobody below this.
+    Open(VoteFloor),
     /// Hand leadership over; to the most caught-up voter where none is named. Answered by whom it was offered to.
     Transfer {
         /// To whom.
@@ -115,6 +114,8 @@ pub(super) struct OrderingReport {
     pub(super) change: MembershipProgress,
     /// Where this node's log ends; none of a node that does not order.
     pub(super) log_end: Option<LogEnd>,
+    /// Its term.
+    pub(super) term: u64,
     /// Whether its vote is held back until its log goes as far as others' did.
     pub(super) is_below_vote_floor: bool,
 }
@@ -162,8 +163,9 @@ pub(super) struct Ordering {
     pub(super) report: watch::Sender<OrderingReport>,
     /// The numbers in ordering's configuration.
     pub(super) named: watch::Sender<BTreeSet<RaftId>>,
-    /// Whether it may speak.
-    pub(super) gate: Gate,
+    /// Whether it may speak: from the moment at which its vote floor is in force, not from one when somebody else has
+    /// opened a gate and the floor still waits among the inputs.
+    pub(super) speaks: bool,
     /// The snapshot offer that waits for its block.
     pub(super) snapshot_goal: watch::Sender<Option<SnapshotGoal>>,
     /// Waiting clients, to be told when a transaction expires.
@@ -204,7 +206,7 @@ impl Ordering {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            if !self.gate.is_open() {
+            if !self.speaks {
                 // Neither a tick nor a word until the peers have said what they know of this node.
                 next_tick = Instant::now() + self.tick;
                 continue;
@@ -218,6 +220,9 @@ impl Ordering {
                 self.observe();
             }
             let effects = self.orderer.effects()?;
+            if !effects.send.is_empty() {
+                self.observe_promises();
+            }
             self.carry_out(effects)?;
         }
         Ok(())
@@ -225,7 +230,7 @@ impl Ordering {
 
     fn take(&mut self, input: OrderingInput) -> Result<(), Stopped> {
         match input {
-            OrderingInput::Frame { .. } if !self.gate.is_open() => {
+            OrderingInput::Frame { .. } if !self.speaks => {
                 self.metrics.frames_dropped.inc();
             }
             OrderingInput::Frame { from, bytes } => match self.orderer.message(from, bytes) {
@@ -265,7 +270,10 @@ impl Ordering {
                 self.nodes.extend(group.heard().map(|(id, node)| (*id, node.clone())));
                 self.orderer.set_group(group);
             }
-            OrderingInput::VoteFloor(floor) => self.orderer.set_vote_floor(floor),
+            OrderingInput::Open(floor) => {
+                self.orderer.set_vote_floor(floor);
+                self.speaks = true;
+            }
             OrderingInput::Transfer { to, reply } => {
                 let _ = reply.send(self.transfer(to.as_ref()));
             }
@@ -344,6 +352,16 @@ impl Ordering {
         Ok(name)
     }
 
+    /// What this node is about to promise, it also tells a peer that asks: not what it had promised a tick ago.
+    fn observe_promises(&self) {
+        let (term, log_end) = (self.orderer.role().term, Some(self.orderer.log_end()));
+        self.report.send_if_modified(|known| {
+            let changed = (known.term, known.log_end) != (term, log_end);
+            (known.term, known.log_end) = (term, log_end);
+            changed
+        });
+    }
+
     fn observe(&self) {
         let status = self.orderer.status();
         let is_leader = self.orderer.role().role == Role::Leader;
@@ -359,6 +377,7 @@ impl Ordering {
             is_caught_up: self.orderer.caught_up(),
             change: self.orderer.membership_progress(),
             log_end: Some(self.orderer.log_end()),
+            term: status.term,
             is_below_vote_floor: self.orderer.is_below_vote_floor(),
         };
         self.metrics.membership_change(&report.change, self.tick);

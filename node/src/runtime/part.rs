@@ -81,6 +81,12 @@ pub(crate) struct Unchecked {
     pub(crate) last_index: u64,
 }
 
+impl From<Unchecked> for galen_chain::knowledge::Unchecked {
+    fn from(Unchecked { raft_id, height, last_index }: Unchecked) -> Self {
+        Self { raft_id, height, last_index }
+    }
+}
+
 fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> Option<T> {
     let text = std::fs::read_to_string(path).ok()?;
     match toml::from_str(&text) {

@@ -6,6 +6,7 @@ use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use galen_chain::knowledge::SeenSignatures;
 use galen_chain::{ExecutorError, Orderer};
 use galen_consensus::vfs::RealVfs;
 use galen_consensus::{ConfigError as OrderingConfigError, Log, LogEnd, LogError};
@@ -23,7 +24,7 @@ use super::archive::{self, Archive};
 use super::execution::{Execution, ExecutionHandle, ExecutionInput, Progress};
 use super::fatal::{Restart, Shutdown};
 use super::gate::Gate;
-use super::knowledge::{Check, Knowledge, SeenSignatures, Verdict};
+use super::knowledge::{Check, Knowledge, Verdict};
 use super::leap::{self, Leap};
 use super::limits;
 use super::loaded::Loaded;
@@ -243,7 +244,10 @@ impl Running {
         let (leadership, leadership_receiver) = watch::channel(Leadership::default());
         // What a node that gave its number up is still asked for.
         let log_end = opened.as_ref().map(|opened| opened.log_end).or_else(|| notes.log_end_given_up());
-        let (report, report_receiver) = watch::channel(OrderingReport { log_end, ..OrderingReport::default() });
+        // A number that was given up is at least in the term of its last entry.
+        let reached = log_end.map(|end| end.term);
+        let term = opened.as_ref().map(|opened| opened.orderer.status().term).or(reached).unwrap_or_default();
+        let (report, report_receiver) = watch::channel(OrderingReport { log_end, term, ..OrderingReport::default() });
         let (named, named_receiver) = watch::channel(numbers);
         let (snapshot_goal, snapshot_goal_receiver) = watch::channel(None);
         let (caught_up, caught_up_receiver) = watch::channel(false);
@@ -271,7 +275,7 @@ impl Running {
                 genesis: loaded.genesis_hash,
                 node: node.clone(),
                 keys: loaded.voting_keys.clone(),
-                unchecked,
+                unchecked: unchecked.into(),
                 trusts_disk: loaded.config.ordering.trusts_disk,
                 waiting,
                 shutdown: shutdown.clone(),
@@ -298,7 +302,7 @@ impl Running {
                 leadership,
                 report,
                 named,
-                gate: gate.clone(),
+                speaks: false,
                 snapshot_goal,
                 receipts: Arc::clone(&receipts),
                 shutdown: shutdown.clone(),
@@ -584,8 +588,8 @@ impl Opening {
                 }
                 Verdict::Stopping => return,
             };
-            // Full only for moments. Before the gate opens: not a vote without it.
-            while self.ordering.try_send(OrderingInput::VoteFloor(floor)).is_err() {
+            // Full only for moments. Ordering speaks from then on, and not a vote without the floor.
+            while self.ordering.try_send(OrderingInput::Open(floor)).is_err() {
                 tokio::select! {
                     () = self.shutdown.stopping() => return,
                     () = tokio::time::sleep(limits::KNOWLEDGE_PAUSE) => {}

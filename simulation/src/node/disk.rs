@@ -2,25 +2,60 @@
 
 use super::*;
 
-impl Node {
-    /// Its disk is lost.
-    pub(crate) fn wipe(&mut self) {
-        // The ledger may have lost the block that gave it the number under which it orders.
-        let before = self.record().raft_id;
-        self.stop();
-        self.stale = self.stale.max((before > 0).then_some(before));
-        self.wipe_stopped();
-    }
+/// What a flipped bit does to a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flipped {
+    /// It does not open.
+    Refused,
+    /// It opens without what was written last.
+    LastWriteLost,
+}
 
-    /// Its disk is lost while it does not run.
-    pub(crate) fn wipe_stopped(&mut self) {
-        let before = self.last_number.map_or(0, |number| number.0);
+/// An old copy of a node's disk.
+pub(crate) struct HomeCopy {
+    disk: SimVfs,
+    ledger: PathBuf,
+    last_number: Option<RaftId>,
+    home: Home,
+}
+
+impl Node {
+    /// Its disk is lost, while it does not run.
+    pub(crate) fn wipe(&mut self) {
+        #[cfg(feature = "planted")]
+        let kept = self.last_number.filter(|_| galen_planted::is_on(galen_planted::Bug::WipedDiskOldNumber));
         self.disk = SimVfs::default();
+        self.home = Home::default();
         self.last_number = None;
         for folder in [Some(&self.folder), self.durable_copy.as_ref()].into_iter().flatten() {
             let _ = std::fs::remove_dir_all(folder);
         }
-        self.stale = self.stale.max((before > 0).then_some(before));
+        #[cfg(feature = "planted")]
+        if kept.is_some() {
+            self.last_number = kept;
+        }
+    }
+
+    /// What a copy of its disk would hold now; to be kept in a folder.
+    pub(crate) fn copy_home(&mut self, folder: &Path) -> HomeCopy {
+        self.stop();
+        copy_folder(&self.folder, folder);
+        HomeCopy {
+            disk: self.disk.durable_copy(),
+            ledger: folder.to_owned(),
+            last_number: self.last_number,
+            home: self.home,
+        }
+    }
+
+    /// Its disk is set back to a copy while it does not run.
+    pub(crate) fn set_back(&mut self, copy: HomeCopy) {
+        self.disk = copy.disk;
+        copy_folder(&copy.ledger, &self.folder);
+        if let Some(durable) = &self.durable_copy {
+            copy_folder(&copy.ledger, durable);
+        }
+        (self.last_number, self.home) = (copy.last_number, copy.home);
     }
 
     /// Arranges an error of the log's disk.
@@ -35,6 +70,11 @@ impl Node {
         Log::open(disk, &PathBuf::from(format!("log-{id}")), identity, options).ok().map(|(_, recovered)| recovered)
     }
 
+    /// What its ordering log would give after a loss of power now; `None` without a number, or where it would not open.
+    pub(crate) fn durable_log(&self) -> Option<galen_consensus::Recovered> {
+        self.opens(self.disk.durable_copy())
+    }
+
     /// Whether an entry would be in its ordering log after a loss of power now.
     pub(crate) fn holds_durably(&self, index: u64, term: u64) -> bool {
         self.opens(self.disk.durable_copy()).is_some_and(|recovered| {
@@ -43,28 +83,32 @@ impl Node {
         })
     }
 
-    /// A bit of its ordering log flips while it is stopped. Whether the log then refuses to open, or opens shorter than it
-    /// was: it must not vote under its number any more.
-    pub(crate) fn rot(&mut self, random: &mut crate::consortium::Random) -> bool {
-        let Some(id) = self.last_number else { return false };
-        let folder = PathBuf::from(format!("log-{id}"));
+    /// A bit of its ordering log flips while it is stopped. The log must say so and not open; where the bit is in the last
+    /// write, it may also take that for cut off by a crash, and open without it. Anything else is a broken rule.
+    pub(crate) fn flip_bit(&mut self, random: &mut crate::consortium::Random) -> Option<Flipped> {
+        let folder = PathBuf::from(format!("log-{}", self.last_number?));
         let names = self.disk.list(&folder).unwrap();
         let segments: Vec<_> = names.into_iter().filter(|name| name.ends_with(".log")).collect();
-        if segments.is_empty() {
-            return false;
-        }
-        let path = folder.join(&segments[random.below(segments.len())]);
-        let end = |recovered: &galen_consensus::Recovered| recovered.entries.last().map(|entry| entry.index);
-        let before = self.opens(self.disk.durable_copy()).map(|recovered| end(&recovered));
+        let path = folder.join(segments.get(random.below(segments.len()))?);
+        let before = self.durable_log()?;
         let mut bytes = self.disk.read(&path).unwrap();
         if bytes.is_empty() {
-            return false;
+            return None;
         }
         let place = random.below(bytes.len());
         bytes[place] ^= 1 << random.below(8);
         self.disk.overwrite(&path, bytes);
-        let after = self.opens(self.disk.durable_copy()).map(|recovered| end(&recovered));
-        after.is_none() || after != before
+        let Some(after) = self.durable_log() else { return Some(Flipped::Refused) };
+        let Some(torn) = after.torn else { panic!("{}: a log with a flipped bit opens as if nothing were", self.name) };
+        let last_write = self.last_write as u64;
+        assert!(
+            torn.bytes <= last_write,
+            "{}: a log with a flipped bit opens without its last {} bytes, the last write had {last_write}",
+            self.name,
+            torn.bytes
+        );
+        assert!(before.entries.starts_with(&after.entries) || after.snapshot != before.snapshot);
+        Some(Flipped::LastWriteLost)
     }
 
     /// Its operator gives it a recovery while it is stopped. Says why not, where it must be set up again.
@@ -100,6 +144,7 @@ impl Node {
         self.out.clear();
         self.ordered_now.clear();
         self.told_now.clear();
+        self.signed_now.clear();
         self.disk.crash(kind);
         if let Some(copy) = self.durable_copy.as_ref().filter(|copy| copy.exists()) {
             copy_folder(copy, &self.folder);
@@ -110,6 +155,7 @@ impl Node {
     pub(crate) fn stop(&mut self) {
         self.running = None;
         self.out.clear();
+        self.signed_now.clear();
         self.disk.crash(Crash::KeepAll);
     }
 }

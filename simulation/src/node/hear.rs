@@ -23,9 +23,12 @@ impl Node {
         }
     }
 
-    pub(crate) fn tick(&mut self, now: Timestamp) {
+    pub(crate) fn tick(&mut self, now: Timestamp, step: u64) {
         let now = self.clock(now);
-        if let Some(ordering) = self.running.as_mut().and_then(|running| running.ordering.as_mut()) {
+        self.ask_about_itself(step);
+        if self.speaks()
+            && let Some(ordering) = self.running.as_mut().and_then(|running| running.ordering.as_mut())
+        {
             ordering.orderer.tick(now).unwrap();
         }
         self.retire();
@@ -36,7 +39,7 @@ impl Node {
         let Some(running) = &mut self.running else { return };
         match frame {
             Frame::Raft(number, bytes) => {
-                let Some(ordering) = &mut running.ordering else { return };
+                let Some(ordering) = running.ordering.as_mut().filter(|_| running.speaks) else { return };
                 match ordering.orderer.message(number, bytes) {
                     Err(MessageError::Refused(refusal)) => assert!(!refusal.is_suspicious(), "{refusal}"),
                     outcome => outcome.unwrap(),
@@ -53,6 +56,15 @@ impl Node {
             Frame::Ask(request, starts) => {
                 let answer = SyncAnswer::to_request(&request, running.executor.ledger()).unwrap();
                 self.out.push((To::Place(from), Frame::Answer(galen_types::Encoding::encode(&answer), starts)));
+            }
+            Frame::Question(question, starts) => {
+                let answer = self.knowledge_of(&self.names[from], &question);
+                self.out.push((To::Place(from), Frame::Knowledge(Box::new(answer), starts)));
+            }
+            Frame::Knowledge(answer, starts) => {
+                if starts == self.starts {
+                    self.told(self.names[from].clone(), *answer);
+                }
             }
             Frame::Answer(_, starts) if starts != self.starts => {}
             Frame::Answer(bytes, _) => match SyncAnswer::from_peer(&bytes).unwrap() {
@@ -76,7 +88,7 @@ impl Node {
         let Some(running) = &mut self.running else { return };
         let refused = match frame {
             Frame::Raft(number, bytes) => {
-                let Some(ordering) = &mut running.ordering else { return };
+                let Some(ordering) = running.ordering.as_mut().filter(|_| running.speaks) else { return };
                 match ordering.orderer.message(number, bytes) {
                     Err(MessageError::Stopped(stopped)) => panic!("a hostile frame stopped {}: {stopped}", self.name),
                     outcome => outcome.is_err(),
@@ -99,7 +111,16 @@ impl Node {
                 },
                 outcome => outcome.is_err(),
             },
-            honest @ (Frame::Certificate(_) | Frame::Ask(..)) => {
+            Frame::Certificate(certificate) => {
+                let before = running.executor.ledger().certified_height();
+                let taken = running.executor.add_certificate(certificate).unwrap_or_else(|error| {
+                    panic!("a hostile certificate stopped {}: {error}", self.name);
+                });
+                let refused = before == self.executor().ledger().certified_height();
+                self.certification(taken);
+                refused
+            }
+            honest @ (Frame::Ask(..) | Frame::Question(..) | Frame::Knowledge(..)) => {
                 self.take(from, honest);
                 false
             }
@@ -108,7 +129,8 @@ impl Node {
     }
 
     pub(super) fn signature(&mut self, signature: HeaderSignature) {
-        let executor = &mut self.running.as_mut().unwrap().executor;
+        let Running { executor, seen, .. } = self.running.as_mut().unwrap();
+        seen.seen(&signature, || executor.signed_as(&signature).unwrap());
         match executor.add_signature(signature).unwrap() {
             Ok(taken) => self.certification(taken),
             Err(SignatureError::Deviant) => self.seen.deviant += 1,

@@ -3,19 +3,23 @@
 use super::*;
 
 impl Node {
-    pub(crate) fn start(&mut self, seed: u64, now: Timestamp) {
+    pub(crate) fn start(&mut self, seed: u64, now: Timestamp, step: u64) {
         let ledger = open_ledger(&self.folder, &self.genesis);
         let verified = Arc::new(VerifiedCache::default());
         let record = self.record_in(&ledger);
-        if self.stale.is_some_and(|before| record.raft_id > before) {
-            self.stale = None;
-        }
         self.must_restart = false;
+        self.trusts_disk = false;
         self.key = self.secret(&record).public_key();
         let number = self.number(&record, &ledger);
         self.new_number = number != self.raft_id;
         self.raft_id = number;
         self.last_number = self.raft_id.or(self.last_number);
+        if let Some(id) = self.raft_id {
+            // Noted before it speaks; what it asked for is answered.
+            self.home.started = Some(id.0);
+            self.home.asked = None;
+            self.home.gave_up = None;
+        }
         let config = ExecutorConfig {
             genesis: Arc::clone(&self.genesis),
             node: self.name.clone(),
@@ -26,7 +30,7 @@ impl Node {
         };
         let executor = Executor::new(Arc::clone(&ledger), config).unwrap();
         self.starts += 1;
-        self.voted_now.extend(executor.group().unwrap().voters.keys());
+        self.named_now.push((executor.tip().height, executor.group().unwrap().voters.keys().copied().collect()));
         let ordering = self.raft_id.map(|id| {
             let identity = Identity { cluster: self.genesis.hash().0, node: id };
             let options = LogOptions { segment_bytes: 16 << 10 };
@@ -68,7 +72,13 @@ impl Node {
             asked: 0,
             asked_signatures: 0,
             copied: 0,
+            asking: None,
+            speaks: false,
+            held_back_since: None,
+            seen: SeenSignatures::default(),
+            part_of: 0,
         });
+        self.close_gate(step);
     }
 
     pub(super) fn record_in(&self, ledger: &galen_ledger::Ledger) -> galen_types::member::Node {
@@ -76,15 +86,47 @@ impl Node {
         found.unwrap_or_else(|| self.genesis.nodes().into_iter().find(|node| node.name == self.name).unwrap())
     }
 
-    /// The number under which it must order: its former one until that may be given up.
+    /// The number under which it must order, as the node's `runtime::part` finds it: its former one until that may be given
+    /// up; else that of its record, where it was given to this very disk.
     pub(super) fn number(&self, record: &galen_types::member::Node, ledger: &galen_ledger::Ledger) -> Option<RaftId> {
         // A recovery that is not applied yet takes its number from every node.
         let lineage = galen_chain::recovery::lineage(&LedgerState(ledger.view().unwrap())).unwrap();
         if self.held.last().is_some_and(|held| held.hash != lineage) {
             return None;
         }
-        let fresh = self.stale.is_none_or(|before| record.raft_id > before);
-        self.last_number.or((record.raft_id > 0 && fresh).then_some(RaftId(record.raft_id)))
+        if self.last_number.is_some() {
+            return self.last_number;
+        }
+        let number = record.raft_id;
+        if number == 0 || record.role != NodeRole::Voter || self.home.started == Some(number) {
+            return None;
+        }
+        let founding = self.genesis.nodes().iter().any(|node| node.name == self.name && node.raft_id == number);
+        let given = match founding {
+            // One that finds nothing on its disk begins, and hears from its peers that it is not the first.
+            true => ledger.applied().unwrap().index == 0,
+            false => self.home.asked.is_some_and(|replaces| replaces < number) || self.votes_since_recovery(ledger),
+        };
+        given.then_some(RaftId(number))
+    }
+
+    /// Whether it is in every voter set since the last recovery: then its number is the one that the recovery gave it.
+    fn votes_since_recovery(&self, ledger: &galen_ledger::Ledger) -> bool {
+        let Some(header) = ledger.tip().unwrap().header else { return false };
+        let view = ledger.view().unwrap();
+        let mut lineage = None;
+        for epoch in (0..=galen_ledger::next_epoch(&header)).rev() {
+            let Some(set) = view.voter_set(epoch).unwrap() else { return false };
+            match lineage {
+                None if set.lineage == Hash::ZERO => return false,
+                Some(lineage) if set.lineage != lineage => return true,
+                _ => lineage = Some(set.lineage),
+            }
+            if set.key_of(&self.name).is_none() {
+                return false;
+            }
+        }
+        false
     }
 
     /// Gives the number up that the chain and the group have dropped.

@@ -3,6 +3,13 @@
 use super::*;
 
 impl Node {
+    /// Notes on its disk, before it asks, that this disk asks for a new number.
+    pub(crate) fn note_asked(&mut self, call: &galen_types::Call) {
+        if let galen_types::Call::StartOrdering { replaces } = call {
+            self.home.asked = Some(*replaces);
+        }
+    }
+
     /// What it asks the chain for, so as to vote.
     pub(crate) fn wish(&self) -> Option<galen_types::Call> {
         let running = self.running.as_ref()?;
@@ -20,7 +27,7 @@ impl Node {
         if self.raft_id.is_some_and(|number| number.0 != record.raft_id) {
             return None;
         }
-        if self.stale.is_some_and(|before| record.raft_id <= before) || record.raft_id == 0 {
+        if self.raft_id.is_none() {
             let tip = running.executor.tip().height;
             let current = running.known_height <= tip && ledger.certified_height() == tip;
             return current.then_some(galen_types::Call::StartOrdering { replaces: record.raft_id });
@@ -32,14 +39,21 @@ impl Node {
     /// Takes up what certified blocks say of the group.
     pub(super) fn follow_group(&mut self) {
         let running = self.running.as_mut().unwrap();
-        let Some(group) = running.executor.take_group() else { return };
-        if let Some(ordering) = &mut running.ordering {
+        let tip = running.executor.tip().height;
+        let group = running.executor.take_group();
+        // What the node itself is, it takes up from every block that it applies, certified or not: after a recovery the
+        // others may need its word before there can be a certificate.
+        if group.is_none() && (running.ordering.is_some() || running.part_of == tip) {
+            return;
+        }
+        running.part_of = tip;
+        self.seen.groups += u64::from(group.is_some());
+        if let (Some(ordering), Some(group)) = (&mut running.ordering, group) {
             ordering.orderer.set_group(group);
         }
         let record = self.record();
         let number = self.number(&record, self.executor().ledger());
         let keyed = self.secret(&record).public_key() == self.key;
         self.must_restart |= number != self.raft_id || !keyed;
-        self.seen.groups += 1;
     }
 }

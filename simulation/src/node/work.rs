@@ -21,7 +21,8 @@ impl Node {
             }
         }
         if executed.block.as_ref().is_some_and(|block| galen_ledger::hands_over(&block.block.header)) {
-            self.voted_now.extend(running.executor.group().unwrap().voters.keys());
+            let numbers = running.executor.group().unwrap().voters.keys().copied().collect();
+            self.named_now.push((running.executor.tip().height, numbers));
         }
         if let Some(ordering) = &mut running.ordering {
             ordering.orderer.set_batch_limits(running.executor.parameters().into());
@@ -34,6 +35,12 @@ impl Node {
         for _ in 0..batches {
             let Some(running) = &mut self.running else { return };
             let Some(batch) = running.ordered.pop_front() else { return };
+            let applied = running.executor.ledger().applied().unwrap().index;
+            let (name, index) = (&self.name, batch.index);
+            assert!(
+                index <= applied + 1,
+                "{name} executes entry {index} after {applied}: it passes over committed ones"
+            );
             let executed = running.executor.execute(&batch).unwrap();
             self.tell(executed);
         }
@@ -42,7 +49,10 @@ impl Node {
     /// Signs and publishes what was executed.
     pub(crate) fn sign(&mut self) -> Result<(), ExecutorError> {
         let Some(running) = &mut self.running else { return Ok(()) };
-        for signature in running.executor.sign()? {
+        // A header that waits for the check is signed after it.
+        let signatures = if running.speaks { running.executor.sign()? } else { Vec::new() };
+        for signature in signatures {
+            self.signed_now.push(signature.clone());
             self.out.push((To::Everyone, Frame::Signature(signature.clone())));
             self.signature(signature);
         }
@@ -74,6 +84,9 @@ impl Node {
 
     /// Everything that follows from what came in; `write_delay` steps until a write is on disk.
     pub(crate) fn carry_out(&mut self, step: u64, write_delay: u64) {
+        if !self.speaks() {
+            return;
+        }
         loop {
             let Some(ordering) = self.running.as_mut().and_then(|running| running.ordering.as_mut()) else { return };
             let effects = ordering.orderer.effects().unwrap();
@@ -117,7 +130,9 @@ impl Node {
             batch.extend(ordering.writes.pop_front().map(|(_, persist)| persist));
         }
         let Some(token) = batch.last().map(|persist| persist.token) else { return false };
-        if let Err(error) = ordering.log.append(&batch) {
+        let outcome = ordering.log.append(&batch);
+        self.last_write = self.disk.last_append();
+        if let Err(error) = outcome {
             ordering.orderer.stop(&error.to_string());
             self.failed = true;
             return false;

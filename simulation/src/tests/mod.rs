@@ -1,3 +1,4 @@
-//! Seeds of every scenario, and single stories.
+//! Seeds of every scenario, seeds that once found something, and single stories.
 
 mod faults;
+mod pinned;

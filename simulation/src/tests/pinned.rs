@@ -1,0 +1,19 @@
+//! Seeds that once found a fault of the replica or of the simulator, with what it was. The worlds that they draw change with
+//! the simulator, but what they come near to is worth going near again.
+
+use crate::{Scenario, run_seed};
+
+/// Scenario, seed, steps, and what was found.
+const PINNED: &[(Scenario, u64, u64, &str)] = &[
+    (Scenario::Recoveries, 3, 100, "a voter of a recovery waited for a certificate before it took up its number"),
+    (Scenario::Disks, 3, 100, "of three voters one gave its number up, and another, restarted, waited for its word"),
+    (Scenario::Recoveries, 6, 100, "signatures of a node that stopped were looked for on the disk of the next one"),
+];
+
+#[test]
+fn seeds_that_once_found_something_pass() {
+    for (scenario, seed, steps, what) in PINNED {
+        let report = run_seed(*scenario, *seed, *steps);
+        assert_eq!(report.failure, None, "{what}");
+    }
+}
