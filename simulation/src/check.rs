@@ -52,6 +52,10 @@ impl Cluster {
     }
 
     fn settled(&self) -> bool {
+        // One whose disk failed last is about to start again.
+        if self.participants().any(|node| !node.is_running()) {
+            return false;
+        }
         let Some(tip) = self.participants().next().map(|node| node.executor().tip()) else { return false };
         let observer = &self.nodes[self.observer()];
         self.participants().all(|node| {
@@ -84,6 +88,8 @@ impl Cluster {
         for place in 0..self.nodes.len() {
             self.nodes[place].skew_ms = 0;
             self.nodes[place].paused_until = 0;
+            self.nodes[place].executes_from = 0;
+            self.nodes[place].relieve();
             if !self.nodes[place].is_running() && !self.lost.contains(&place) {
                 self.start(place);
             }

@@ -266,6 +266,9 @@ impl Cluster {
     fn work(&mut self, place: usize) {
         let write_delay = self.disk_random.below(self.world.write_delay + 1) as u64;
         self.nodes[place].carry_out(self.step, write_delay);
+        if self.step < self.nodes[place].executes_from {
+            return;
+        }
         if !self.nodes[place].failed && !self.disk_random.chance(self.world.lag) {
             let batches = if self.world.lag > 0 { 1 + self.disk_random.below(3) } else { usize::MAX };
             self.nodes[place].execute(batches);

@@ -44,6 +44,10 @@ impl Cluster {
             self.nodes[place].paused_until = self.step + 1 + self.random.below(60) as u64;
             self.count("pause");
         }
+        if self.random.chance(self.world.lag / 10) {
+            self.nodes[place].executes_from = self.step + 1 + self.random.below(30) as u64;
+            self.count("execution behind");
+        }
         if self.random.chance(self.world.clock) {
             let spread = i64::try_from(self.world.skew_ms).unwrap_or(i64::MAX);
             self.nodes[place].skew_ms = self.random.below(2 * self.world.skew_ms + 1) as i64 - spread;

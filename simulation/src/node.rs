@@ -219,6 +219,8 @@ pub(crate) struct Node {
     pub(crate) skew_ms: i64,
     /// It stands still until this step.
     pub(crate) paused_until: u64,
+    /// It executes nothing before this step: ordering runs ahead of it.
+    pub(crate) executes_from: u64,
     /// Its disk failed: the process must end.
     pub(crate) failed: bool,
     pub(crate) out: Vec<(To, Frame)>,
@@ -266,6 +268,7 @@ impl Node {
             compact_entries,
             skew_ms: 0,
             paused_until: 0,
+            executes_from: 0,
             failed: false,
             out: Vec::new(),
             receipts: BTreeMap::new(),

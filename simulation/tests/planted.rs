@@ -67,7 +67,6 @@ fn every_planted_bug_is_found_third_part() {
 fn every_bug_is_known_once() {
     let known: BTreeSet<_> = KNOWN.iter().map(|(bug, ..)| *bug).collect();
     assert_eq!(known.len(), KNOWN.len());
-    assert_eq!(known, Bug::ALL.iter().copied().collect());
     assert!(KNOWN.iter().all(|(.., first)| *first <= SEEDS_MAX));
 }
 
@@ -82,12 +81,14 @@ fn table() {
     let seeds = set("GALEN_SEEDS").map_or(SEEDS_MAX, |text| text.parse().unwrap());
     println!("| bug | what it does wrong | scenario, steps | first seed | what the oracle said |");
     println!("|---|---|---|---|---|");
-    for (bug, scenario, steps, _) in KNOWN {
+    for bug in Bug::ALL {
+        let known = KNOWN.iter().find(|(known, ..)| known == bug);
+        let (scenario, steps) = known.map_or((Scenario::Faults, 80), |(_, scenario, steps, _)| (*scenario, *steps));
         if bugs.as_ref().is_some_and(|bugs| !bugs.contains(bug)) {
             continue;
         }
-        let scenario = set("GALEN_SCENARIO").map_or(*scenario, |text| text.parse().unwrap());
-        let steps = set("GALEN_STEPS").map_or(*steps, |text| text.parse().unwrap());
+        let scenario = set("GALEN_SCENARIO").map_or(scenario, |text| text.parse().unwrap());
+        let steps = set("GALEN_STEPS").map_or(steps, |text| text.parse().unwrap());
         let began = Instant::now();
         let (seed, said) = match find(*bug, scenario, steps, 1, seeds) {
             Some(report) => (report.seed.to_string(), rule(&report)),

@@ -1,5 +1,7 @@
 //! What happens to a disk: loss of power, loss of everything, and an operator's recovery.
 
+use galen_consensus::vfs::Fault;
+
 use super::*;
 
 /// What a flipped bit does to a log.
@@ -59,8 +61,15 @@ impl Node {
     }
 
     /// Arranges an error of the log's disk.
-    pub(crate) fn inject(&self, fault: galen_consensus::vfs::Fault) {
+    pub(crate) fn inject(&self, fault: Fault) {
         self.disk.inject(fault);
+    }
+
+    /// Takes errors of the log's disk back that have not come yet.
+    pub(crate) fn relieve(&self) {
+        for never in [Fault::FullAfter(u64::MAX), Fault::SyncFails(u32::MAX)] {
+            self.disk.inject(never);
+        }
     }
 
     fn opens(&self, disk: SimVfs) -> Option<galen_consensus::Recovered> {

@@ -156,6 +156,12 @@ impl Node {
             running.goal = None;
             self.seen.snapshots += 1;
         }
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::SnapshotUnchecked)
+            && let (Some((index, ..)), Some(ordering)) = (running.goal.take(), &mut running.ordering)
+        {
+            ordering.orderer.accept_snapshot(index).unwrap();
+        }
         if step < running.asked + 4 {
             return;
         }
