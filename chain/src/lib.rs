@@ -39,4 +39,6 @@ pub mod verify;
 pub use executor::{Executed, Executor, ExecutorConfig, ExecutorError, LedgerState, Void};
 pub use group::Group;
 pub use mempool::{Mempool, MempoolRefusal};
-pub use orderer::{BatchLimits, MembershipProgress, OrderedBatch, Orderer, OrdererConfig, OrdererEffects};
+pub use orderer::{
+    BatchLimits, MembershipProgress, OrderedBatch, Orderer, OrdererConfig, OrdererEffects, ReadTicket, ReadsFull,
+};

@@ -70,6 +70,18 @@ pub const CAUGHT_UP_ASK_TICKS: u64 = 10;
 /// Entries that a learner may lack and still count as caught up: what is on its way under load.
 pub const CAUGHT_UP_ENTRIES: u64 = 16;
 
+/// Reads that wait for their confirmation or for the ledger at once, on one node. Each is two numbers here and a waiting
+/// client elsewhere; they share rounds, so that their number costs no messages.
+pub const READS_WAITING_MAX: usize = 4_096;
+
+/// Rounds of confirmation that are on their way at once before reads wait for the next tick: on a slow link a read need not
+/// wait for the answer to one before it.
+pub const READ_ROUNDS_AT_ONCE: u64 = 4;
+
+/// Ticks after which another round of confirmation begins for reads whose last one may be lost. The answer to the earlier
+/// one is still taken, so that a link slower than this only costs messages.
+pub const READ_AGAIN_TICKS: u64 = 8;
+
 /// A full group can replace a third of its nodes in one change of the ordering configuration.
 const _: () = assert!(galen_types::member::ORDERING_NODES_MAX * 4 / 3 <= galen_consensus::limits::MEMBERS_MAX);
 

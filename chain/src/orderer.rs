@@ -3,6 +3,7 @@
 //! A leader proposes as soon as anything is queued and fewer than two batches are in flight; what arrives meanwhile makes
 //! the next batch. No timer is involved: a lone transaction goes at once, a crowd goes in large batches.
 
+mod reads;
 mod reconcile;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -18,6 +19,8 @@ use crate::group::Group;
 use crate::limits;
 use crate::mempool::{Mempool, MempoolRefusal};
 use crate::signatures::VerifiedTransaction;
+use reads::Reads;
+pub use reads::{ReadTicket, ReadsFull};
 pub use reconcile::MembershipProgress;
 use reconcile::Reconciliation;
 
@@ -90,6 +93,8 @@ pub struct OrdererEffects {
     pub snapshot_offer: Option<SnapshotOffer>,
     /// Waiting transactions that can no longer enter a block.
     pub expired: Vec<TransactionId>,
+    /// Reads that a quorum has confirmed, and whose index the ledger holds: see [`Orderer::read`].
+    pub reads: Vec<ReadTicket>,
 }
 
 /// The ordering half of a replica.
@@ -116,6 +121,7 @@ pub struct Orderer {
     /// When a leader was last known.
     led_at: u64,
     reconciliation: Reconciliation,
+    reads: Reads,
 }
 
 impl Orderer {
@@ -133,6 +139,7 @@ impl Orderer {
         now: Timestamp,
     ) -> Result<Self, galen_consensus::ConfigError> {
         let mut core = RaftCore::new(config.core.clone(), recovered, applied)?;
+        let reads = Reads::new(config.core.seed);
         for (id, _) in known.heard().filter(|(id, _)| **id != config.core.id) {
             core.admit(*id);
         }
@@ -153,6 +160,7 @@ impl Orderer {
             applied,
             led_at: 0,
             reconciliation: Reconciliation::default(),
+            reads,
         })
     }
 
@@ -291,6 +299,7 @@ impl Orderer {
     /// [`Stopped`] when the core has stopped.
     pub fn effects(&mut self) -> Result<OrdererEffects, Stopped> {
         let mut out = OrdererEffects::default();
+        self.confirm_reads()?;
         self.collect(&mut out)?;
         if self.role.role == Role::Leader {
             // Proposing makes new effects, and a sole voter's may commit at once.
@@ -307,6 +316,7 @@ impl Orderer {
             }
         }
         out.expired = self.mempool.expire(self.block_time);
+        out.reads = self.reads.take_served(self.applied);
         Ok(out)
     }
 
@@ -320,8 +330,10 @@ impl Orderer {
         if effects.snapshot_offer.is_some() {
             out.snapshot_offer = effects.snapshot_offer;
         }
-        if let Some(read) = effects.read_states.last() {
-            self.reconciliation.read = Some((read.index, self.tick));
+        for read in &effects.read_states {
+            if !self.reads.confirm(read) {
+                self.reconciliation.read = Some((read.index, self.tick));
+            }
         }
         if let Some(role) = effects.role {
             // Whatever was on its way to the former leader, or in its batches, may be lost, also when the same node leads
@@ -332,6 +344,7 @@ impl Orderer {
                 self.mempool = Mempool::default();
             }
             self.mempool.requeue_all();
+            self.reads.ask_again();
             self.role = role;
             out.role = Some(role);
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use galen_types::AccountName;
+use galen_types::api::Consistency;
 
 use crate::command::{
     access, account, audit, bench, block, compute, context, contract, data, genesis, key, ledger, member, node,
@@ -51,6 +52,9 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) account: Option<AccountName>,
+    /// How old answers may be: `local` (what the node holds, if not said) or `linearizable` (all that was acknowledged)
+    #[arg(long, global = true, value_name = "HOW", env = "GALEN_CONSISTENCY", hide_env_values = true)]
+    pub(crate) consistency: Option<Consistency>,
     /// Folder of key files instead of the context's
     #[arg(long, global = true, value_name = "DIR", env = "GALEN_KEYSTORE", hide_env_values = true)]
     pub(crate) keystore: Option<PathBuf>,

@@ -95,6 +95,7 @@ fn config(global: &Global, context: Option<&Context>) -> Result<ClientConfig, Cl
         )
     })?);
     config.notice = (!global.quiet).then_some(notice);
+    config.consistency = global.consistency.unwrap_or_default();
     if let Some(context) = context {
         config.ca_file.clone_from(&context.ca_file);
         config.plain_http_allowed = context.plain_http_allowed;

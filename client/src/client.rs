@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use galen_keys::KeyPair;
+use galen_types::api::Consistency;
 use galen_types::{AccountName, Hash, NodeName};
 use reqwest::Url;
 use tokio::sync::OnceCell;
@@ -22,6 +23,7 @@ struct Shared {
     account: Option<(AccountName, KeyPair)>,
     timeouts: Timeouts,
     genesis_expected: Option<Hash>,
+    consistency: Consistency,
     notice: Option<fn(&str)>,
     /// The chain and the node, as the node says once.
     names: OnceCell<(Hash, NodeName)>,
@@ -43,6 +45,7 @@ impl Client {
                 account: config.account,
                 timeouts: config.timeouts,
                 genesis_expected: config.genesis,
+                consistency: config.consistency,
                 notice: config.notice,
                 names: OnceCell::new(),
             }),
@@ -80,7 +83,7 @@ impl Client {
     /// What requests are signed for: the chain and the node.
     pub(crate) fn names(&self) -> BoxFuture<'_, Result<&(Hash, NodeName), ClientError>> {
         let ask = async || {
-            let status = self.chain().await?;
+            let status = self.chain_here().await?;
             match self.shared.genesis_expected {
                 Some(expected) if expected != status.genesis => {
                     Err(ClientError::Integrity(format!("the node's chain is {}, not {expected}", status.genesis)))
@@ -102,6 +105,10 @@ impl Client {
 
     pub(crate) fn account(&self) -> Option<&(AccountName, KeyPair)> {
         self.shared.account.as_ref()
+    }
+
+    pub(crate) fn consistency(&self) -> Consistency {
+        self.shared.consistency
     }
 
     pub(crate) fn timeouts(&self) -> &Timeouts {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use galen_keys::KeyPair;
+use galen_types::api::Consistency;
 use galen_types::{AccountName, Hash};
 use reqwest::Url;
 
@@ -24,6 +25,9 @@ pub struct ClientConfig {
     pub plain_http_allowed: bool,
     /// The chain to speak with; a node of another one is refused. Without it the node's word is taken.
     pub genesis: Option<Hash>,
+    /// How old answers about the chain may be. A linearizable read that no quorum confirms in time is refused with a
+    /// problem of status 503.
+    pub consistency: Consistency,
     /// Told once, in words for a person, when a transaction waits longer than usual, and why.
     pub notice: Option<fn(&str)>,
 }
@@ -38,6 +42,7 @@ impl ClientConfig {
             ca_file: None,
             plain_http_allowed: false,
             genesis: None,
+            consistency: Consistency::Local,
             notice: None,
         }
     }

@@ -73,9 +73,14 @@ impl Client {
         self.get(Signing::Open, &["v1", "chain"], &[]).await
     }
 
+    /// The node and how far its own chain has come, whatever the client's consistency.
+    pub(crate) async fn chain_here(&self) -> Answer<ChainStatus> {
+        self.get_here(Signing::Open, &["v1", "chain"], &[]).await
+    }
+
     /// The founding document.
     pub async fn genesis(&self) -> Answer<Genesis> {
-        self.get(Signing::Open, &["v1", "genesis"], &[]).await
+        self.get_here(Signing::Open, &["v1", "genesis"], &[]).await
     }
 
     /// Blocks, a page of them.
@@ -128,7 +133,7 @@ impl Client {
 
     /// The node's peers.
     pub async fn peers(&self) -> Answer<Vec<PeerStatus>> {
-        self.get(Signing::Required, &["v1", "peers"], &[]).await
+        self.get_here(Signing::Required, &["v1", "peers"], &[]).await
     }
 
     /// Proposals that members vote on.
@@ -243,7 +248,7 @@ impl Client {
 
     /// What a certified download receipt releases, asked for once.
     pub async fn download_ticket(&self, receipt: &TransactionId) -> Answer<DownloadTicket> {
-        self.get(Signing::Required, &["v1", "downloads", &receipt.to_string()], &[]).await
+        self.get_here(Signing::Required, &["v1", "downloads", &receipt.to_string()], &[]).await
     }
 
     /// Who did what: the audit trail, as far as the account may see it.

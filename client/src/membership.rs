@@ -85,7 +85,7 @@ impl Client {
 
     /// Whom to ask about an application; for administrators.
     pub async fn application_contacts(&self, id: impl Display) -> Answer<ApplicationContacts> {
-        self.get(Signing::Required, &["v1", "applications", &id.to_string(), "contacts"], &[]).await
+        self.get_here(Signing::Required, &["v1", "applications", &id.to_string(), "contacts"], &[]).await
     }
 
     /// Has the node, which must lead, hand leadership to a voter, or to the one that is caught up the furthest.

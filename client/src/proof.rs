@@ -35,7 +35,8 @@ impl Client {
     }
 
     async fn proof(&self, segments: &[&str], query: &[(&str, Option<String>)]) -> Result<Bytes, ClientError> {
-        let mut outgoing = Outgoing::get(self.url(segments, query), Signing::Required);
+        let query: Vec<_> = query.iter().cloned().chain(self.consistency_query()).collect();
+        let mut outgoing = Outgoing::get(self.url(segments, &query), Signing::Required);
         outgoing.timeout = Some(self.timeouts().request);
         let response = self.exchange(outgoing).await.map_err(|failure| failure.error)?;
         self.read_all(response, PROOF_BYTES_MAX).await.map_err(|failure| failure.error)

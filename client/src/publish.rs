@@ -76,7 +76,7 @@ impl Client {
         drop(ciphertext);
 
         on_progress(Progress { stage: Stage::Checking, done: 0, total: 0 });
-        let node_key = self.chain().await?.encryption_key;
+        let node_key = self.chain_here().await?.encryption_key;
         let wrapped = wrap_key(&key, &node_key, &digest.ciphertext)?;
         let deposit = FileKeyDeposit {
             dataset: publication.dataset.clone(),

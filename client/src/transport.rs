@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use galen_types::Hash;
 use galen_types::Timestamp;
-use galen_types::api::Problem;
+use galen_types::api::{Consistency, Problem};
 use galen_types::request_signature::{RequestSignature, SignedParts};
 use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
@@ -18,6 +18,8 @@ use crate::error::{ClientError, chain};
 
 /// Most bytes of a JSON answer: a page of 1,000 records of the largest kind fits.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Longest that a node waits for a read to be confirmed, milliseconds.
+const TIMEOUT_MS_MAX: u128 = 60_000;
 /// Most bytes of a problem document that are read.
 const PROBLEM_BYTES_MAX: usize = 64 << 10;
 /// First pause before a release is asked for again; doubled each time.
@@ -178,8 +180,30 @@ impl Client {
         builder.build().map_err(|error| ClientError::Configuration(chain(&error)))
     }
 
-    /// A read: sent again when the connection breaks, since it changes nothing.
+    /// The parameters that say how old an answer may be, where that is not left to the node.
+    pub(crate) fn consistency_query(&self) -> [(&'static str, Option<String>); 2] {
+        let asked = Some(self.consistency()).filter(|consistency| *consistency != Consistency::Local);
+        // The node's refusal comes before this side gives up waiting.
+        let timeout_ms = (self.timeouts().request * 4 / 5).as_millis().clamp(1, TIMEOUT_MS_MAX);
+        [
+            ("consistency", asked.map(|consistency| consistency.to_string())),
+            ("timeout_ms", asked.map(|_| timeout_ms.to_string())),
+        ]
+    }
+
+    /// A read of the chain, as old as this client permits.
     pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        signing: Signing,
+        segments: &[&str],
+        query: &[(&str, Option<String>)],
+    ) -> Result<T, ClientError> {
+        let query: Vec<_> = query.iter().cloned().chain(self.consistency_query()).collect();
+        self.get_here(signing, segments, &query).await
+    }
+
+    /// A read of what the node holds itself: sent again when the connection breaks, since it changes nothing.
+    pub(crate) async fn get_here<T: DeserializeOwned>(
         &self,
         signing: Signing,
         segments: &[&str],

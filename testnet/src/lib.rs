@@ -11,11 +11,13 @@
 //! - [`fault`]: all faults, by name.
 //! - [`relay`]: links that can be cut where there are no namespaces.
 //! - [`demo`]: the main job, step by step.
+//! - [`history`]: what clients ask and are told while nodes die, for the checkers of linearizability.
 
 pub mod demo;
 mod error;
 pub mod fault;
 pub mod folder;
+pub mod history;
 pub mod isolation;
 pub mod membership;
 pub mod network;

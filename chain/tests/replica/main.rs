@@ -13,5 +13,6 @@ mod handover;
 mod mempool;
 mod ordering;
 mod overlay;
+mod reads;
 mod recovery;
 mod support;

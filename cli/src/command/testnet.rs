@@ -1,6 +1,7 @@
 //! `galen testnet`: a private testnet on this machine.
 
 mod fault;
+mod history;
 mod show;
 mod simulate;
 
@@ -78,6 +79,13 @@ pub(crate) enum Command {
     Fault(fault::Command),
     /// Play faults under load, one after the other, and check what must hold; stops the nodes in the end
     Faults(fault::Play),
+    /// Record what concurrent clients are told while nodes are killed and paused, and check it
+    Record(history::Record),
+    /// Check a recorded history: is what clients were told linearizable?
+    Check {
+        /// The history
+        file: PathBuf,
+    },
     /// Stop every node and delete the testnet
     Reset(Place),
     /// Run simulated consortiums under seeds, with faults of every kind
@@ -164,6 +172,8 @@ pub(crate) async fn run(command: Command, output: Output) -> Result<(), CliError
         Command::Fault(command) => fault::run(command, output).await,
         Command::Faults(play) => fault::play(play, output).await,
         Command::Simulate(arguments) => simulate::simulate(&arguments, output),
+        Command::Record(arguments) => history::record(arguments, &program()?, output).await,
+        Command::Check { file } => history::check(&file, output),
         Command::Reset(place) => {
             let dir = place.dir.clone();
             let testnet = Testnet::open(place.dir)?;

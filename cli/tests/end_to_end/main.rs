@@ -8,6 +8,7 @@ mod by_command_line;
 mod crashes;
 mod crowd;
 mod disk_full;
+mod histories;
 mod history;
 mod interrupted_join;
 mod joining;

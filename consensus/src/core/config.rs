@@ -17,7 +17,7 @@ pub struct CoreConfig {
     pub election_tick: usize,
     /// Ticks between heartbeats; less than `election_tick`, best a tenth of it.
     pub heartbeat_tick: usize,
-    /// Decides the election timeouts. Different on every node and start, except in a simulation.
+    /// Decides the election timeouts. Different on every node and start: reads are told apart by it, too.
     pub seed: u64,
     /// Bytes of one proposal.
     pub entry_bytes_max: usize,

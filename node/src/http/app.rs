@@ -14,17 +14,19 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::Gate;
+use super::auth::{Gate, account_and_standing};
+use super::consistency::ReadHeight;
 use super::limits::{
     APPLICATION_BURST, APPLICATION_BURST_ALL, APPLICATIONS_PER_MINUTE, APPLICATIONS_PER_MINUTE_ALL,
-    BODY_BYTES_IN_MEMORY_MAX, DIAL_BURST, DIAL_BURST_ALL, DIALS_PER_MINUTE, DIALS_PER_MINUTE_ALL, DOWNLOADS_MAX,
-    JOIN_BURST, JOIN_BURST_ALL, JOINS_PER_MINUTE, JOINS_PER_MINUTE_ALL, READ_QUEUE_TIMEOUT, READS_MAX, UPLOADS_MAX,
+    BODY_BYTES_IN_MEMORY_MAX, CONFIRMATIONS_MAX, CONFIRMATIONS_OPEN_MAX, DIAL_BURST, DIAL_BURST_ALL, DIALS_PER_MINUTE,
+    DIALS_PER_MINUTE_ALL, DOWNLOADS_MAX, JOIN_BURST, JOIN_BURST_ALL, JOINS_PER_MINUTE, JOINS_PER_MINUTE_ALL,
+    READ_QUEUE_TIMEOUT, READS_MAX, UPLOADS_MAX,
 };
 use super::metrics::HttpMetrics;
 use super::public_rate::PublicRate;
 use super::query::Query;
 use super::refusal::Refusal;
-use super::route::Table;
+use super::route::{Access, Table};
 use super::server::Server;
 use super::services::{ChainService, ChainView, ServiceError, Services};
 use super::stream_places::StreamPlaces;
@@ -42,6 +44,10 @@ pub(crate) struct App {
     /// Bytes that large bodies may take in memory.
     pub(crate) memory: Arc<Semaphore>,
     reads: Arc<Semaphore>,
+    /// Accounts' reads that wait to be confirmed.
+    pub(crate) confirmations: Semaphore,
+    /// Strangers' reads that wait to be confirmed.
+    pub(crate) confirmations_open: Semaphore,
     pub(crate) uploads: Arc<Semaphore>,
     pub(crate) downloads: Arc<Semaphore>,
     pub(crate) streams: Arc<StreamPlaces>,
@@ -82,6 +88,8 @@ impl App {
             openapi: openapi.into(),
             memory: Arc::new(Semaphore::new(BODY_BYTES_IN_MEMORY_MAX)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
+            confirmations: Semaphore::new(CONFIRMATIONS_MAX),
+            confirmations_open: Semaphore::new(CONFIRMATIONS_OPEN_MAX),
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
             streams: StreamPlaces::new(),
@@ -131,6 +139,7 @@ pub(crate) fn read_now<R>(
 }
 
 /// What a handler is given of a request; its body comes apart.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     /// The path's parameters as sent, in order.
@@ -140,6 +149,12 @@ pub(crate) struct Call {
     pub(crate) address: IpAddr,
     /// Who asks, proven.
     pub(crate) account: Option<Account>,
+    /// The height of the view by which the account was proven.
+    pub(crate) proven_at: u64,
+    /// Who may ask.
+    pub(crate) access: Access,
+    /// The height that the answer is true of.
+    pub(crate) read_height: Arc<ReadHeight>,
 }
 
 impl Call {
@@ -169,7 +184,24 @@ impl Call {
         &*self.app.services.chain
     }
 
-    /// Reads the chain on a thread that may block.
+    /// The same by what a view says of who asks: they may have lost the right, or the key, since they were proven.
+    fn as_of(self: &Arc<Self>, view: &dyn ChainView) -> Result<Arc<Self>, Refusal> {
+        let Some(known) = self.account.as_ref().filter(|_| view.height() != self.proven_at) else {
+            return Ok(Arc::clone(self));
+        };
+        let (account, active) =
+            account_and_standing(view.state(), &known.name)?.ok_or(Refusal::AuthenticationFailed)?;
+        if account.key != known.key {
+            return Err(Refusal::AuthenticationFailed);
+        }
+        if !active {
+            return Err(Refusal::AccountNotActive);
+        }
+        self.access.check(&account, self.chain().node())?;
+        Ok(Arc::new(Self { account: Some(account), proven_at: view.height(), ..Self::clone(self) }))
+    }
+
+    /// Reads the chain on a thread that may block, for who asks as the same view knows them.
     pub(crate) async fn read<R: Send + 'static>(
         self: &Arc<Self>,
         reader: impl FnOnce(&Self, &dyn ChainView) -> Result<R, Refusal> + Send + 'static,
@@ -181,7 +213,10 @@ impl Call {
         let call = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            read_now(&*call.app.services.chain, |view| reader(&call, view))
+            read_now(&*call.app.services.chain, |view| {
+                call.read_height.note(view.height());
+                reader(&*call.as_of(view)?, view)
+            })
         })
         .await
         .unwrap_or_else(|error| Err(Refusal::Service(ServiceError::internal(&error))))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{StreamExt, TryStreamExt};
-use galen_types::request_signature::SignedParts;
+use galen_types::request_signature::{RequestSignature, SignedParts};
 use galen_types::{Hash, Timestamp};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
@@ -18,6 +18,7 @@ use warp::{Buf, Filter, Rejection, Reply};
 use super::app::{App, Call, read_now};
 use super::auth::Claim;
 use super::body::{BodyRule, Incoming, RequestBody, check_head, read_whole, upload};
+use super::consistency::{ReadHeight, confirmed_by};
 use super::limits::{TARGET_BYTES_MAX, UPLOAD_BYTES_MAX};
 use super::query::Query;
 use super::refusal::Refusal;
@@ -76,6 +77,7 @@ pub(super) async fn serve(
         app.table.find(&method, path)
     };
     let route_path = matched.as_ref().map_or(NO_ROUTE, |matched| matched.route.path);
+    let read_height = Arc::new(ReadHeight::default());
     let span = tracing::info_span!("request", id = %request_id, method = %method, route = route_path);
     let outcome = match matched {
         Ok(matched) => {
@@ -86,6 +88,7 @@ pub(super) async fn serve(
                 target,
                 headers,
                 address: arrival.address,
+                read_height: Arc::clone(&read_height),
             };
             request.run(body).instrument(span.clone()).await
         }
@@ -98,7 +101,7 @@ pub(super) async fn serve(
     });
     let elapsed = started.elapsed().as_secs_f64();
     app.metrics.answered(route_path, method_name(&method), response.status().as_u16(), elapsed);
-    finish(&mut response, &request_id, app.secure);
+    finish(&mut response, &request_id, read_height.get(), app.secure);
     response
 }
 
@@ -110,6 +113,7 @@ struct Request<'request> {
     target: &'request str,
     headers: HeaderMap,
     address: IpAddr,
+    read_height: Arc<ReadHeight>,
 }
 
 impl Request<'_> {
@@ -117,26 +121,21 @@ impl Request<'_> {
         let text = self.target.split_once('?').map_or("", |(_, query)| query);
         let query = Query::parse(text, &self.route.query)?;
         check_head(self.route.body, &self.headers)?;
-        let claim = match self.claim() {
+        if let Some(deadline) = confirmed_by(&query)? {
+            // Before anything is looked up: who asks, and whether they may, is part of what must not be stale.
+            self.confirm(deadline).await?;
+        }
+        let (claim, proven_at) = match self.claim() {
             Ok(claim) => claim,
             Err(refusal) => return Err(self.not_let_in(refusal)),
         };
         let (body, hash) = self.take_body(&query, body, claim.is_some()).await?;
         let account = match claim {
             None => None,
-            Some(claim) => {
-                let parts = SignedParts {
-                    genesis: self.app.services.chain.genesis_hash(),
-                    node: self.app.services.chain.node(),
-                    method: self.route.method.as_str(),
-                    path: self.target,
-                    body: &hash,
-                };
-                match self.app.gate.prove(claim, &parts, Timestamp::now()) {
-                    Ok(account) => Some(account),
-                    Err(refusal) => return Err(self.not_let_in(refusal)),
-                }
-            }
+            Some(claim) => match self.app.gate.prove(claim, &self.signed_parts(&hash), Timestamp::now()) {
+                Ok(account) => Some(account),
+                Err(refusal) => return Err(self.not_let_in(refusal)),
+            },
         };
         if let Some(account) = &account {
             self.route.access.check(account, self.app.services.chain.node())?;
@@ -149,6 +148,9 @@ impl Request<'_> {
             headers: self.headers,
             address: self.address,
             account,
+            proven_at,
+            access: self.route.access,
+            read_height: self.read_height,
         });
         match handler {
             Handler::Read(reader) => call.read(reader).await,
@@ -164,7 +166,18 @@ impl Request<'_> {
         refusal
     }
 
-    fn claim(&self) -> Result<Option<Claim>, Refusal> {
+    fn signed_parts<'parts>(&'parts self, body: &'parts Hash) -> SignedParts<'parts> {
+        SignedParts {
+            genesis: self.app.services.chain.genesis_hash(),
+            node: self.app.services.chain.node(),
+            method: self.route.method.as_str(),
+            path: self.target,
+            body,
+        }
+    }
+
+    /// What the request says of who asks, where that is wanted; its time is judged.
+    fn signature(&self) -> Result<Option<RequestSignature>, Refusal> {
         let wanted = match self.route.access {
             Access::Open => false,
             Access::Optional => self.headers.contains_key(AUTHORIZATION),
@@ -173,10 +186,31 @@ impl Request<'_> {
         if !wanted {
             return Ok(None);
         }
-        let gate = &self.app.gate;
-        gate.check_address(self.address)?;
-        let signature = gate.read_header(&self.headers, Timestamp::now())?;
-        read_now(&*self.app.services.chain, |view| gate.claim(view.state(), signature)).map(Some)
+        self.app.gate.check_address(self.address)?;
+        self.app.gate.read_header(&self.headers, Timestamp::now()).map(Some)
+    }
+
+    /// Who asks as the node's newest view knows them, and that view's height.
+    fn claim(&self) -> Result<(Option<Claim>, u64), Refusal> {
+        let Some(signature) = self.signature()? else { return Ok((None, 0)) };
+        read_now(&*self.app.services.chain, |view| {
+            Ok((Some(self.app.gate.claim(view.state(), signature)?), view.height()))
+        })
+    }
+
+    /// Waits until whatever is read afterwards is not stale. Reads have no body.
+    async fn confirm(&self, deadline: Instant) -> Result<(), Refusal> {
+        let is_account = match self.signature()? {
+            None => false,
+            Some(signature) => {
+                let nothing = Hash(*blake3::hash(&[]).as_bytes());
+                let parts = self.signed_parts(&nothing);
+                read_now(&*self.app.services.chain, |view| self.app.gate.vouches(view.state(), &signature, &parts))?
+            }
+        };
+        let places = if is_account { &self.app.confirmations } else { &self.app.confirmations_open };
+        let _place = places.try_acquire().map_err(|_| Refusal::TooManyAtOnce("linearizable reads"))?;
+        Ok(self.app.services.chain.confirm(deadline).await?)
     }
 
     /// The body, and the hash that is signed for it. An upload is signed by the hash that its query names; the store

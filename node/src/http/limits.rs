@@ -83,6 +83,14 @@ pub(crate) const WAIT_MS_DEFAULT: u64 = 10_000;
 /// Longest that a client may ask to wait, milliseconds.
 pub(crate) const WAIT_MS_MAX: u64 = 60_000;
 
+// --- linearizable reads
+
+/// Reads of accounts that wait for their confirmation. Each holds a task and a connection; with a quorum it takes
+/// milliseconds, without one as long as the client waits. More are answered 503.
+pub(crate) const CONFIRMATIONS_MAX: usize = 1_024;
+/// Those of all others, so that strangers cannot keep accounts from reading.
+pub(crate) const CONFIRMATIONS_OPEN_MAX: usize = 64;
+
 // --- authentication and rates
 
 /// Nonces remembered. Each is kept up to twice the time window; 500,000 are 4,000 authenticated requests a second and

@@ -8,6 +8,7 @@
 mod app;
 mod auth;
 mod body;
+mod consistency;
 mod filter;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

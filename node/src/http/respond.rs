@@ -23,6 +23,9 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("galen-request
 /// The digest of a result document.
 pub(crate) const DIGEST: HeaderName = HeaderName::from_static("galen-digest");
 
+/// The height that the answer is true of.
+pub(crate) const HEIGHT: HeaderName = HeaderName::from_static("galen-height");
+
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const PROBLEM: &str = "application/problem+json";
 pub(crate) const OCTETS: &str = "application/octet-stream";
@@ -114,7 +117,7 @@ pub(crate) fn bare_response(refusal: &Refusal) -> Vec<u8> {
 }
 
 /// Adds what every answer carries.
-pub(crate) fn finish(response: &mut Response, request_id: &str, secure: bool) {
+pub(crate) fn finish(response: &mut Response, request_id: &str, read_height: Option<u64>, secure: bool) {
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -125,5 +128,8 @@ pub(crate) fn finish(response: &mut Response, request_id: &str, secure: bool) {
     }
     if let Ok(value) = HeaderValue::from_str(request_id) {
         headers.insert(REQUEST_ID, value);
+    }
+    if let Some(height) = read_height {
+        headers.insert(HEIGHT, HeaderValue::from(height));
     }
 }

@@ -14,6 +14,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::app::Call;
 use super::body::{BodyRule, RequestBody};
+use super::consistency::READ;
 use super::limits::JSON_BODY_BYTES_MAX;
 use super::query::{PAGE, Parameter};
 use super::refusal::Refusal;
@@ -139,7 +140,8 @@ impl Route {
     }
 
     pub(crate) fn get(path: &'static str, summary: &'static str, handler: Handler) -> Self {
-        Self::new(Method::GET, path, summary, handler)
+        let route = Self::new(Method::GET, path, summary, handler);
+        if matches!(handler, Handler::Read(_)) { route.consistent() } else { route }
     }
 
     pub(crate) fn post(path: &'static str, summary: &'static str, handler: Handler) -> Self {
@@ -158,6 +160,11 @@ impl Route {
     pub(crate) fn query(mut self, parameters: &[Parameter]) -> Self {
         self.query.extend_from_slice(parameters);
         self
+    }
+
+    /// Lets the asker say how old the answer may be: on everything that reads the chain.
+    pub(crate) fn consistent(self) -> Self {
+        self.query(&READ)
     }
 
     /// Adds the parameters of a list.

@@ -177,6 +177,13 @@ pub trait ChainService: Send + Sync {
     /// [`ErrorKind::Unavailable`] while the node cannot read.
     fn view(&self) -> Result<Box<dyn ChainView + '_>, ServiceError>;
 
+    /// Waits until a view made afterwards holds everything that was acknowledged by any node before the call: then what is
+    /// read from it is linearizable.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when nobody could confirm that by the deadline.
+    fn confirm(&self, deadline: Instant) -> BoxFuture<'_, Result<(), ServiceError>>;
+
     /// Takes the bytes of a [`SignedTransaction`](galen_types::SignedTransaction), and waits until it has come as far as
     /// `wait` ([`Finality::Pending`]: until it is accepted). Bytes that were seen before give the first receipt.
     ///

@@ -32,6 +32,8 @@ pub(super) enum ExecutionInput {
     Signature(HeaderSignature),
     /// A peer's certificate; where it came by gossip, with the judgement that decides whether it is passed on.
     Certificate(Certificate, Option<GossipValidation>),
+    /// Somebody says that there is a block at a height: a reason to ask for it once.
+    Claimed(u64),
     /// A peer's answer with certified blocks; the reply is the height after it.
     Answer(SyncAnswer, oneshot::Sender<Result<u64, String>>),
     /// Stop.
@@ -141,6 +143,7 @@ impl Execution {
                     }
                     self.certification(taken)?;
                 }
+                ExecutionInput::Claimed(height) => self.certification(Certification::Claimed(height))?,
                 ExecutionInput::Answer(answer, reply) => {
                     let outcome = self.follow(answer)?;
                     let _ = reply.send(outcome);

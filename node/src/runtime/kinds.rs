@@ -19,5 +19,7 @@ pub const JOB_RESULT: u16 = 1_003;
 pub const DOWNLOAD_KEY: u16 = 1_004;
 /// The card of a dataset; answered by the owner's node.
 pub const CARD: u16 = 1_005;
+/// How far a node must have come for its answers to be linearizable: `runtime::reading`; answered by voters.
+pub const READ_HEIGHT: u16 = 1_007;
 /// The contacts of an application; answered by the node that took it.
 pub const CONTACTS: u16 = 1_006;

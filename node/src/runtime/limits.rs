@@ -129,6 +129,12 @@ pub(super) const HISTORY_PAUSE: Duration = Duration::from_millis(20);
 /// Between two looks whether there is something to fill in or prune.
 pub(super) const HISTORY_PERIOD: Duration = Duration::from_secs(5);
 
+/// Reads that wait for voters' word on a node that does not order, those being asked for beside. Full: they are refused.
+pub(super) const INQUIRIES_MAX: usize = 4_096;
+
+/// Between two questions to a voter that did not answer the first.
+pub(super) const INQUIRY_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long an applicant's address may take to answer.
 pub(super) const DIAL_BACK_PATIENCE: Duration = Duration::from_secs(4);
 

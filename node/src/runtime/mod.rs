@@ -12,6 +12,7 @@
 //! | standing task | what the node does against what the chain says | the chain's records, ordering | chain, supervisor |
 //! | registry task | - | the chain's records | network |
 //! | check task (voters) | - | what peers know of this node | ordering and execution, by the gate |
+//! | inquiry task | linearizable reads of nodes that do not order | HTTP | voters |
 //! | past task | fetching and pruning what is old | peers | the ledger |
 //! | aggregation task (aggregators) | running jobs | certified height | sites, chain |
 //! | HTTP tasks | - | clients | admission, ledger views, files, jobs |
@@ -25,6 +26,7 @@ mod chain_view;
 mod execution;
 pub mod fatal;
 mod gate;
+mod inquiry;
 mod keys;
 pub mod kinds;
 pub(crate) mod knowledge;
@@ -41,6 +43,7 @@ mod own_transactions;
 mod part;
 mod past;
 mod proofs;
+mod reading;
 mod receipts;
 mod registered;
 mod relay;

@@ -19,6 +19,7 @@ use super::knowledge::Knowledge;
 use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::ordering::OrderingInput;
+use super::reading::Reading;
 use super::registered::Registered;
 use super::sync;
 use crate::files::Files;
@@ -49,6 +50,8 @@ pub(super) struct Dispatch {
     pub(super) knowledge: Arc<Knowledge>,
     /// Serves snapshots and the past.
     pub(super) archive: Arc<Archive>,
+    /// Confirms reads.
+    pub(super) reading: Reading,
     /// Stored files.
     pub(super) files: Arc<Files>,
     /// Compute jobs.
@@ -102,7 +105,7 @@ impl Dispatch {
                 }
             }
             NetworkEvent::Transactions { from, bytes } => self.transactions(&from, &bytes),
-            NetworkEvent::Request { from, kind, bytes, deadline: _, reply } => match kind {
+            NetworkEvent::Request { from, kind, bytes, deadline, reply } => match kind {
                 kinds::SYNC => {
                     tokio::spawn(sync::answer(Arc::clone(&self.ledger), bytes, reply));
                 }
@@ -111,6 +114,9 @@ impl Dispatch {
                 }
                 kinds::SNAPSHOT | kinds::HISTORY => {
                     tokio::spawn(Arc::clone(&self.archive).answer(from, kind, bytes, reply));
+                }
+                kinds::READ_HEIGHT => {
+                    tokio::spawn(self.reading.clone().answer(deadline, reply));
                 }
                 kinds::CONTACTS => {
                     let membership = Arc::clone(&self.membership);

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use galen_chain::orderer::{CutPoint, parse_snapshot_context};
 use galen_chain::signatures::VerifiedTransaction;
-use galen_chain::{BatchLimits, Group, MembershipProgress, MempoolRefusal, OrderedBatch, Orderer, OrdererEffects};
+use galen_chain::{
+    BatchLimits, Group, MembershipProgress, MempoolRefusal, OrderedBatch, Orderer, OrdererEffects, ReadTicket,
+    ReadsFull,
+};
 use galen_consensus::{LogEnd, MessageError, Persist, PersistToken, RaftId, Role, Stopped, VoteFloor};
 use galen_p2p::NetworkHandle;
 use galen_types::{Encoding, Hash, NodeName, Timestamp, TransactionId};
@@ -66,6 +69,11 @@ pub(super) enum OrderingInput {
     Group(Group),
     /// The peers have said what they know of this node: it may speak, and votes for nobody below this.
     Open(VoteFloor),
+    /// A linearizable read: answered once the ledger holds all that was acknowledged before it, or never.
+    Read {
+        /// Whom to tell; dropped by those who wait no longer.
+        reply: oneshot::Sender<Result<(), ReadsFull>>,
+    },
     /// Hand leadership over; to the most caught-up voter where none is named. Answered by whom it was offered to.
     Transfer {
         /// To whom.
@@ -157,6 +165,8 @@ pub(super) struct Ordering {
     pub(super) ordered: Sender<OrderedBatch>,
     /// Tells the execution thread that something was put there.
     pub(super) execution: super::execution::ExecutionHandle,
+    /// Reads that wait.
+    pub(super) reads: HashMap<ReadTicket, oneshot::Sender<Result<(), ReadsFull>>>,
     /// Who leads.
     pub(super) leadership: watch::Sender<Leadership>,
     /// This thread's account of itself.
@@ -217,6 +227,7 @@ impl Ordering {
                 // Ticks that a pause of the process swallowed are not made up for: they would all come at once, and
                 // a node that slept must first listen.
                 next_tick = now + self.tick;
+                self.forget_reads();
                 self.observe();
             }
             let effects = self.orderer.effects()?;
@@ -274,6 +285,14 @@ impl Ordering {
                 self.orderer.set_vote_floor(floor);
                 self.speaks = true;
             }
+            OrderingInput::Read { reply } => match self.orderer.read() {
+                Ok(ticket) => {
+                    self.reads.insert(ticket, reply);
+                }
+                Err(full) => {
+                    let _ = reply.send(Err(full));
+                }
+            },
             OrderingInput::Transfer { to, reply } => {
                 let _ = reply.send(self.transfer(to.as_ref()));
             }
@@ -327,7 +346,24 @@ impl Ordering {
             }
         }
         self.receipts.expired(&effects.expired);
+        for ticket in effects.reads {
+            if let Some(reply) = self.reads.remove(&ticket) {
+                let _ = reply.send(Ok(()));
+            }
+        }
         Ok(())
+    }
+
+    /// Forgets the reads for which nobody waits any more.
+    fn forget_reads(&mut self) {
+        let orderer = &mut self.orderer;
+        self.reads.retain(|ticket, reply| {
+            let waits = !reply.is_closed();
+            if !waits {
+                orderer.forget_read(*ticket);
+            }
+            waits
+        });
     }
 
     fn transfer(&mut self, to: Option<&NodeName>) -> Result<NodeName, TransferRefusal> {

@@ -21,6 +21,7 @@ use super::execution::Progress;
 use super::fatal::Shutdown;
 use super::operations::Operations;
 use super::ordering::Leadership;
+use super::reading::Reading;
 use super::receipts::{Receipts, Settled};
 use super::registered::Registered;
 use crate::http::services::{ChainService, ChainView, ErrorKind, HealthCheck, HealthService, ServiceError};
@@ -54,6 +55,8 @@ pub struct Chain {
     pub(crate) events: broadcast::Sender<Arc<StreamEvent>>,
     /// To peers.
     pub(crate) network: NetworkHandle,
+    /// Confirms reads.
+    pub(super) reading: Reading,
     /// What the operator asks of the node itself.
     pub(super) operations: Operations,
     /// Stops the node.
@@ -318,6 +321,10 @@ impl ChainService for Chain {
     fn view(&self) -> Result<Box<dyn ChainView + '_>, ServiceError> {
         let view = LedgerChainView::new(&self.ledger).map_err(|error| ServiceError::internal(&error))?;
         Ok(Box::new(view))
+    }
+
+    fn confirm(&self, deadline: Instant) -> BoxFuture<'_, Result<(), ServiceError>> {
+        Box::pin(self.reading.confirm(deadline))
     }
 
     fn prove(&self, question: ProofQuestion, deadline: Instant) -> BoxFuture<'_, Result<Vec<u8>, ServiceError>> {

@@ -1,6 +1,7 @@
 //! Starting and stopping what runs of a node between two starts: opens its folders, checks that they belong together,
 //! starts threads and tasks.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Weak};
@@ -17,13 +18,14 @@ use galen_types::genesis::GenesisError;
 use galen_types::member::NodeRole;
 use galen_types::{Hash, NodeName};
 use prometheus_client::registry::Registry;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::admission::{Admission, Target};
 use super::archive::{self, Archive};
 use super::execution::{Execution, ExecutionHandle, ExecutionInput, Progress};
 use super::fatal::{Restart, Shutdown};
 use super::gate::Gate;
+use super::inquiry::Inquiry;
 use super::knowledge::{Check, Knowledge, Verdict};
 use super::leap::{self, Leap};
 use super::limits;
@@ -35,6 +37,7 @@ use super::ordering::{Leadership, Ordering, OrderingInput, OrderingReport};
 use super::own_transactions::NodeSigner;
 use super::part::{Part, PartError, PartNotes, Unchecked};
 use super::past::Past;
+use super::reading::Reading;
 use super::receipts::Receipts;
 use super::relay::Relay;
 use super::service::Chain;
@@ -299,6 +302,7 @@ impl Running {
                 writes,
                 ordered,
                 execution: execution.clone(),
+                reads: HashMap::new(),
                 leadership,
                 report,
                 named,
@@ -355,6 +359,23 @@ impl Running {
             dials: loaded.dials()?,
             backing_up: tokio::sync::Mutex::new(()),
         };
+        let (inquiries, inquirers) = mpsc::channel(limits::INQUIRIES_MAX);
+        let reading = Reading {
+            ordering: ordering_inputs.clone(),
+            gate: gate.clone(),
+            inquiries,
+            execution: execution.clone(),
+            progress: progress_receiver.clone(),
+            leadership: leadership_receiver.clone(),
+            shutdown: shutdown.clone(),
+        };
+        let inquiry = Inquiry {
+            node: node.clone(),
+            network: network.clone(),
+            registered: registered_receiver.clone(),
+            shutdown: shutdown.clone(),
+        };
+        tasks.start("inquiry", inquiry.run(inquirers));
         let chain = Arc::new(Chain {
             genesis: Arc::clone(&loaded.genesis),
             genesis_hash: loaded.genesis_hash,
@@ -369,6 +390,7 @@ impl Running {
             leadership: leadership_receiver,
             events: stream.clone(),
             network: network.clone(),
+            reading: reading.clone(),
             operations,
             shutdown: shutdown.clone(),
         });
@@ -443,6 +465,7 @@ impl Running {
             ledger: Arc::clone(&ledger),
             knowledge: Arc::new(knowledge),
             archive,
+            reading,
             duplicates: Arc::default(),
             files: Arc::clone(&files),
             jobs: Arc::clone(&jobs),

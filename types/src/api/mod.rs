@@ -3,6 +3,7 @@
 
 mod audit;
 mod chain;
+mod consistency;
 mod dataset;
 mod job;
 mod membership;
@@ -12,6 +13,7 @@ mod transaction;
 
 pub use audit::{AuditEntry, AuditQuery};
 pub use chain::{BlockDetail, BlockSummary, ChainStatus, Evidence, NodeStatus, PeerStatus};
+pub use consistency::Consistency;
 pub use dataset::{
     Card, ContractSet, DatasetDetail, DatasetSearch, DatasetSummary, DownloadTicket, FileKeyDeposit, FilePart,
     FileVerification, StoredFile,

@@ -110,6 +110,17 @@ impl Gate {
         Ok(signature)
     }
 
+    /// Whether a state has the account, and its key made the signature; nothing is remembered of it.
+    pub(crate) fn vouches(
+        &self,
+        state: &dyn StateRead,
+        signature: &RequestSignature,
+        parts: &SignedParts<'_>,
+    ) -> Result<bool, Refusal> {
+        let known = account_and_standing(state, &signature.account)?;
+        Ok(known.is_some_and(|(account, active)| active && signature.verify(parts, &account.key).is_ok()))
+    }
+
     /// Looks the account up.
     pub(crate) fn claim(&self, state: &dyn StateRead, signature: RequestSignature) -> Result<Claim, Refusal> {
         match account_and_standing(state, &signature.account)? {

@@ -19,6 +19,7 @@ pub(super) fn routes() -> Vec<Route> {
             "The node, and how far its chain has come",
             Handler::Act(|call, _| Box::pin(async move { json(&status(&call)) })),
         )
+        .consistent()
         .access(Access::Open)
         .gives::<NodeStatus>(),
         Route::get(
@@ -62,5 +63,7 @@ fn status(call: &Call) -> NodeStatus {
         blocked_by: ordering.blocked_by,
         history_from: ordering.history_from,
     };
-    NodeStatus { chain: call.chain().status(), ordering }
+    let chain = call.chain().status();
+    call.read_height.note(chain.height);
+    NodeStatus { chain, ordering }
 }

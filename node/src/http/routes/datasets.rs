@@ -34,6 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
             "Datasets that the account may discover, by member and name",
             Handler::Act(|call, _| Box::pin(search(call))),
         )
+        .consistent()
         .query(&SEARCH)
         .paged()
         .gives_page::<DatasetSummary>(),
@@ -42,6 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
             "A dataset with its versions",
             Handler::Act(|call, _| Box::pin(detail(call))),
         )
+        .consistent()
         .gives::<DatasetDetail>(),
         Route::get(
             "/v1/datasets/{member}/{dataset}/history",

@@ -37,12 +37,14 @@ pub(super) fn routes() -> Vec<Route> {
             "An offline proof that a transaction and its receipt stand in a certified block",
             Handler::Act(|call, _| Box::pin(transaction(call))),
         )
+        .consistent()
         .gives_octets(),
         Route::get(
             "/v1/proofs/state",
             "An offline proof of what the newest certified state says of records, or that it has none",
             Handler::Act(|call, _| Box::pin(state(call))),
         )
+        .consistent()
         .query(&[NAMES, HEIGHT])
         .gives_octets(),
     ]

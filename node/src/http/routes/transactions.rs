@@ -4,7 +4,7 @@
 //! only calls that may take voters out are looked into first, because the chain may stop by them ([`quorum`]).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use galen_types::api::{Finality, Problem, TransactionStatus};
 use galen_types::{Encoding, Signer, TransactionId};
@@ -15,9 +15,8 @@ use utoipa::ToSchema;
 use super::block_time;
 use crate::http::app::Call;
 use crate::http::body::RequestBody;
-use crate::http::limits::{
-    BATCH_BODY_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BODY_BYTES_MAX, WAIT_MS_DEFAULT, WAIT_MS_MAX,
-};
+use crate::http::consistency::{self, TIMEOUT};
+use crate::http::limits::{BATCH_BODY_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BODY_BYTES_MAX};
 use crate::http::query::Parameter;
 use crate::http::quorum;
 use crate::http::refusal::Refusal;
@@ -27,7 +26,6 @@ use crate::http::services::{ErrorKind, ServiceError};
 use crate::http::visibility::Viewer;
 
 const WAIT: Parameter = Parameter::new("wait", "How far to wait for: `none`, `committed` (if not said) or `certified`");
-const TIMEOUT: Parameter = Parameter::new("timeout_ms", "How long to wait: 1 to 60000, 10000 if not said");
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -55,7 +53,8 @@ pub(super) fn routes() -> Vec<Route> {
             Handler::Act(|call, _| Box::pin(status(call))),
         )
         .access(Access::Optional)
-        .query(&[WAIT, TIMEOUT])
+        .query(&[WAIT])
+        .consistent()
         .gives::<TransactionStatus>(),
     ]
 }
@@ -72,12 +71,7 @@ fn patience(call: &Call, unsaid: Finality) -> Result<(Finality, Instant), Refusa
             return Err(Refusal::ParameterInvalid { name: "wait", problem });
         }
     };
-    let timeout_ms = call.query.get("timeout_ms")?.unwrap_or(WAIT_MS_DEFAULT);
-    if !(1..=WAIT_MS_MAX).contains(&timeout_ms) {
-        let problem = format!("it must be 1 to {WAIT_MS_MAX}");
-        return Err(Refusal::ParameterInvalid { name: "timeout_ms", problem });
-    }
-    Ok((wait, Instant::now() + Duration::from_millis(timeout_ms)))
+    Ok((wait, Instant::now() + consistency::patience(&call.query)?))
 }
 
 /// Counts failed signatures against the address, as failed authentications are.
@@ -154,7 +148,12 @@ async fn submit_batch(call: Arc<Call>, body: RequestBody) -> Result<Response, Re
 async fn status(call: Arc<Call>) -> Result<Response, Refusal> {
     let (wait, deadline) = patience(&call, Finality::Pending)?;
     let id: TransactionId = call.path(0, "id")?;
+    // What is looked at afterwards holds at least this; a transaction that is found stands at its own height.
+    call.read_height.note(call.chain().status().height);
     let status = call.chain().wait(id, wait, deadline).await?;
+    if let Some(height) = status.as_ref().and_then(|status| status.height) {
+        call.read_height.note(height);
+    }
     let mut status = status.ok_or(Refusal::NotFound("transaction"))?;
     let signer = status.body.as_ref().map(|body| body.signer.clone());
     let seen = match (signer, call.account.is_some()) {

@@ -24,7 +24,7 @@ fn value_of(parameter: &str) -> String {
 }
 
 /// A well-formed request of a route.
-fn sample(route: &Route) -> Request {
+pub(super) fn sample(route: &Route) -> Request {
     let mut target = String::new();
     for segment in route.path.split('/').skip(1) {
         let parameter = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));

@@ -2,6 +2,7 @@
 
 mod authentication;
 mod client;
+mod consistency;
 mod documents;
 mod files;
 mod flow;

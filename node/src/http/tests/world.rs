@@ -213,6 +213,10 @@ pub(super) struct World {
     genesis_hash: Hash,
     node: NodeName,
     moment: Mutex<Arc<Moment>>,
+    /// While this node lags: what it shows, and in how many views still.
+    lag: Mutex<Option<(Arc<Moment>, usize)>>,
+    /// While set, no quorum confirms a read.
+    pub(super) unconfirmed: Mutex<bool>,
     events: broadcast::Sender<Arc<StreamEvent>>,
     salt: Mutex<u64>,
     /// While set, new blocks are not certified.
@@ -245,6 +249,8 @@ impl World {
             genesis,
             node: name("node-1.harlem"),
             moment: Mutex::new(Arc::new(moment)),
+            lag: Mutex::default(),
+            unconfirmed: Mutex::new(false),
             events: broadcast::channel(16).0,
             salt: Mutex::default(),
             uncertified: Mutex::new(false),
@@ -306,6 +312,23 @@ impl World {
     fn now(&self) -> Timestamp {
         let moment = self.moment.lock().unwrap();
         moment.blocks.last().map_or(self.genesis.founded, |block| block.header.time)
+    }
+
+    /// From now on the node shows in so many views what there is now, or until a read is confirmed.
+    pub(super) fn fall_behind(&self, views: usize) {
+        *self.lag.lock().unwrap() = Some((Arc::clone(&self.moment.lock().unwrap()), views));
+    }
+
+    /// What a view shows.
+    fn shown(&self) -> Arc<Moment> {
+        let mut lag = self.lag.lock().unwrap();
+        match lag.as_mut().filter(|(_, views)| *views > 0) {
+            Some((moment, views)) => {
+                *views -= 1;
+                Arc::clone(moment)
+            }
+            None => Arc::clone(&self.moment.lock().unwrap()),
+        }
     }
 
     /// Everything so far is certified.
@@ -440,7 +463,7 @@ impl ChainService for World {
     }
 
     fn status(&self) -> ChainStatus {
-        let height = self.height();
+        let height = self.shown().height();
         ChainStatus {
             chain: self.genesis.chain.clone(),
             genesis: self.genesis_hash,
@@ -477,7 +500,19 @@ impl ChainService for World {
     }
 
     fn view(&self) -> Result<Box<dyn ChainView + '_>, ServiceError> {
-        Ok(Box::new(Arc::clone(&self.moment.lock().unwrap())))
+        Ok(Box::new(self.shown()))
+    }
+
+    fn confirm(&self, _: Instant) -> BoxFuture<'_, Result<(), ServiceError>> {
+        async move {
+            if *self.unconfirmed.lock().unwrap() {
+                let error = ServiceError::new(ErrorKind::Unavailable, "read-not-confirmed", "no leader is known");
+                return Err(error.with_hint("ask again"));
+            }
+            *self.lag.lock().unwrap() = None;
+            Ok(())
+        }
+        .boxed()
     }
 
     fn prove(&self, question: ProofQuestion, _: Instant) -> BoxFuture<'_, Result<Vec<u8>, ServiceError>> {

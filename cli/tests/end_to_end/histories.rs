@@ -1,0 +1,111 @@
+//! What concurrent clients are told while nodes are killed, paused and cut off: checked against the chain, and by a search
+//! that does not know it.
+
+use std::time::Duration;
+
+use galen_client::{ClientError, Wait};
+use galen_histories::{Outcome, by_chain, by_search};
+use galen_testnet::PlanOptions;
+use galen_testnet::history::{RecordOptions, Recorder, play};
+use galen_testnet::relay::Relays;
+use galen_types::api::Consistency;
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
+use crate::support::{Cluster, PATIENCE, VOTERS, eventually, program, publication};
+
+/// How long nodes are killed and paused.
+const FAULTS: Duration = Duration::from_secs(14);
+/// Longer than an election takes.
+const CUT: Duration = Duration::from_secs(4);
+/// How long a read that nobody can confirm is waited for.
+const HOPELESS: Duration = Duration::from_secs(3);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_are_told_is_linearizable_while_nodes_die_sleep_and_part() {
+    let options = PlanOptions { load_accounts: 6, relays: true, ..PlanOptions::default() };
+    let cluster = Cluster::make(options).await;
+    let relays = Relays::start(&cluster.testnet).await.unwrap();
+    cluster.testnet.up(&program(), &|_| {}).await.unwrap();
+    let recorder = Recorder::start(&cluster.testnet, &RecordOptions::default()).await.unwrap();
+    let until = Instant::now() + FAULTS;
+    let faults = play(&cluster.testnet, &program(), 3, until, &|text| println!("{text}")).await.unwrap();
+    // The leader on the one side, and its clients with it; the others elect another.
+    let leader = cluster.leader(VOTERS[0]).await;
+    let others: Vec<String> = cluster.nodes().into_iter().filter(|node| *node != leader).collect();
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    relays.split(&[&leader], &others);
+    tokio::time::sleep(CUT).await;
+    relays.heal();
+    for node in cluster.nodes() {
+        cluster.testnet.ready(cluster.testnet.node(&node).unwrap()).await.unwrap();
+    }
+    let answered = recorder.answered();
+    eventually("clients are answered again", PATIENCE, async || (recorder.answered() > answered + 50).then_some(()))
+        .await;
+    let history = recorder.stop().await.unwrap();
+    let told = history.operations.iter().filter(|one| !matches!(one.outcome, Outcome::Refused | Outcome::Unknown));
+    println!("{} operations, {} answered, {faults:?}", history.operations.len(), told.count());
+    assert_eq!(by_chain::check(&history), Ok(()), "{}", history.to_lines());
+    assert_eq!(by_search::check(&history), Ok(()), "{}", history.to_lines());
+    cluster.verify_ledgers();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_slept_while_another_led_answers_no_linearizable_read_stale() {
+    let cluster = Cluster::start(PlanOptions::default()).await;
+    let leader = cluster.leader(VOTERS[0]).await;
+    let awake = VOTERS.into_iter().find(|node| *node != leader).unwrap();
+    let read = cluster.client_with(&leader, "auditor@harlem", |config| {
+        config.consistency = Consistency::Linearizable;
+    });
+    // Signing needs the node's name: it is asked for while the node is awake.
+    read.chain().await.unwrap();
+    let asleep = cluster.process(&leader).unwrap();
+    asleep.signal(Signal::SIGSTOP);
+    eventually("another leads", PATIENCE, async || {
+        (cluster.chain(awake).await?.leader?.to_string() != leader).then_some(())
+    })
+    .await;
+    let written = cluster.client(awake, "owner@harlem").apply(publication(), Wait::Committed).await.unwrap();
+    // Asked while it sleeps and answered the moment it wakes, when it still takes itself for the leader.
+    let asked = tokio::spawn(async move { read.chain().await });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    asleep.signal(Signal::SIGCONT);
+    let answered = asked.await.unwrap().unwrap();
+    assert!(answered.height >= written.height.unwrap(), "a stale answer: {} of {:?}", answered.height, written.height);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_quorum_plain_reads_go_on_and_linearizable_ones_are_refused() {
+    let cluster = Cluster::start(PlanOptions::default()).await;
+    let (survivor, aggregator) = (VOTERS[0], "aggregator.harlem");
+    let confirmed = |node: &str| {
+        cluster.client_with(node, "auditor@harlem", |config| {
+            config.consistency = Consistency::Linearizable;
+            config.timeouts.request = HOPELESS;
+        })
+    };
+    // One that orders, and one that asks those that do.
+    for node in [survivor, aggregator] {
+        confirmed(node).parameters().await.unwrap_or_else(|error| panic!("{node}: {error}"));
+    }
+    for node in &VOTERS[1..] {
+        cluster.testnet.kill(node).unwrap();
+    }
+    for node in [survivor, aggregator] {
+        match confirmed(node).parameters().await {
+            Err(ClientError::Problem(problem)) => {
+                assert_eq!((problem.status, problem.code.as_str()), (503, "read-not-confirmed"), "{node}");
+                assert!(problem.hint.is_some());
+            }
+            other => panic!("{node}: {other:?}"),
+        }
+        cluster.client(node, "auditor@harlem").parameters().await.unwrap();
+    }
+    // None of them is ready before a quorum is.
+    for node in &VOTERS[1..] {
+        cluster.launch(node);
+    }
+    eventually("reads are confirmed again", PATIENCE, async || confirmed(aggregator).parameters().await.ok()).await;
+}
