@@ -52,7 +52,11 @@ async fn make_blocks(consortium: &Consortium, account: &str, first: u64, count: 
 async fn until_refused_for_its_lineage(consortium: &Consortium, node: &str) {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let metrics = reqwest::get(format!("{}/metrics", consortium.url(node))).await.unwrap().text().await.unwrap();
+        // It may be starting anew.
+        let metrics = match reqwest::get(format!("{}/metrics", consortium.url(node))).await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        };
         let count = metrics.lines().find(|line| line.starts_with("galen_network_refused_wrong_lineage"));
         if count.is_some_and(|line| !line.ends_with(" 0")) {
             return;

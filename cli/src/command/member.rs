@@ -7,7 +7,7 @@ mod vote;
 mod withdraw;
 
 use clap::Subcommand;
-use galen_client::{Client, Wait};
+use galen_client::{Client, ClientError, Wait};
 use galen_types::proposal::ProposedChange;
 use galen_types::vocabulary::ReasonCode;
 use galen_types::{AccountName, Call, MemberName};
@@ -168,7 +168,14 @@ async fn leave(
          stays"
     );
     confirm_by_name(&what, member.as_str(), yes, "--yes")?;
-    let status = client.apply(Call::Leave { reason }, Wait::Committed).await?;
+    let status = client.apply(Call::Leave { reason }, Wait::Committed).await.inspect_err(|error| {
+        if matches!(error, ClientError::OutcomeUnknown { .. }) {
+            output.note(&format!(
+                "the block in which {member} leaves cuts its nodes off, so they may never see it: ask an administrator of \
+                 another member what `galen member show {member}` says there"
+            ));
+        }
+    })?;
     recorded(
         output,
         &status,
