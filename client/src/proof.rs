@@ -17,7 +17,7 @@ impl Client {
     }
 
     /// The file of a proof of what the newest certified state says of at most 32 records; of that after `height`, if one
-    /// is given, which must be the newest.
+    /// is given, which must be the newest or one of which the node keeps a snapshot.
     pub async fn state_proof(&self, names: &[Provable], height: Option<u64>) -> Result<Bytes, ClientError> {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let query = [("names", Some(names.join(","))), ("height", height.map(|height| height.to_string()))];

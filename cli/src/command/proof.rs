@@ -31,7 +31,7 @@ pub(crate) enum Command {
         /// request:ID, grant:ID, grants:alice@harlem:kentucky/opt, job:ID, proposal:ID, ... (docs/proofs.md has all)
         #[arg(required = true, value_name = "TX|NAME")]
         what: Vec<String>,
-        /// Only of the state after this height; a node has its newest, a backup or snapshot that of its own
+        /// Of the state after this height; a node has its newest and those of its snapshots, a backup that of its own
         #[arg(long)]
         height: Option<u64>,
         /// Write it to this new file instead of stdout

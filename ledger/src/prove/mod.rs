@@ -34,15 +34,18 @@ pub enum ProveError {
     },
     /// The state is held as it is now.
     #[error(
-        "the state after height {asked} is not held any more: a node proves its newest state, now that after height \
-         {newest}. Prove the transactions that changed it, which are held from every height; or ask a snapshot or backup \
-         of that height with `galen proof get --ledger DIR`"
+        "the state after height {asked} is not held any more: here are the newest, now that after height {newest}, and \
+         those of snapshots: {}. Prove the transactions that changed it, which are held from every height; or ask a \
+         backup of that height with `galen proof get --ledger DIR`",
+        listed(kept)
     )]
     StateNotHeld {
         /// The height asked for.
         asked: u64,
         /// The ledger's.
         newest: u64,
+        /// The heights of which there are snapshots beside it.
+        kept: Vec<u64>,
     },
     /// Headers that lead from the genesis are not held here.
     #[error(
@@ -69,6 +72,11 @@ pub enum ProveError {
     /// The store failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+fn listed(heights: &[u64]) -> String {
+    let heights: Vec<String> = heights.iter().map(u64::to_string).collect();
+    if heights.is_empty() { "none".to_owned() } else { heights.join(", ") }
 }
 
 impl ProveError {
@@ -106,7 +114,9 @@ impl Ledger {
         let (proofs, header) = self.prove_each(keys)?;
         let header = header.ok_or(ProveError::NoBlock)?;
         match height {
-            Some(asked) if asked != header.height => Err(ProveError::StateNotHeld { asked, newest: header.height }),
+            Some(asked) if asked != header.height => {
+                Err(ProveError::StateNotHeld { asked, newest: header.height, kept: Vec::new() })
+            }
             _ => Ok(ProvenState { subject: Subject::State(proofs), header }),
         }
     }

@@ -100,6 +100,12 @@ pub fn copy(ledger: &Ledger, path: &Path) -> Result<(u64, Duration), SnapshotErr
     Ok((height, paused))
 }
 
+/// The ledger in the snapshot of a height, to be opened for reading only.
+#[must_use]
+pub fn database(snapshots: &Path, height: u64) -> PathBuf {
+    snapshots.join(height.to_string()).join(DATABASE)
+}
+
 /// The heights of the snapshots in a folder, the newest last.
 ///
 /// # Errors

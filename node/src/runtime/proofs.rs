@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use galen_ledger::{ProveError, ProvenState};
-use galen_types::Proof;
+use galen_ledger::snapshot;
+use galen_ledger::{Ledger, ProveError, ProvenState};
+use galen_types::{Proof, Provable};
 use tokio::time::timeout_at;
 
 use super::service::Chain;
@@ -39,9 +40,33 @@ impl Chain {
         Ok(proof.map_err(refused)?.to_file())
     }
 
-    async fn state(&self, names: Vec<galen_types::Provable>, height: Option<u64>) -> Result<ProvenState, ProveError> {
-        let ledger = Arc::clone(&self.ledger);
-        blocking(move || state_of(&ledger, &names, height)).await
+    async fn state(&self, names: Vec<Provable>, height: Option<u64>) -> Result<ProvenState, ProveError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), names.clone());
+        match blocking(move || state_of(&ledger, &asked, height)).await {
+            Err(ProveError::StateNotHeld { asked, newest, .. }) => self.past_state(names, asked, newest).await,
+            answer => answer,
+        }
+    }
+
+    /// The state after an earlier height, from the snapshot of it where one is kept.
+    async fn past_state(&self, names: Vec<Provable>, asked: u64, newest: u64) -> Result<ProvenState, ProveError> {
+        let _turn = self.past.lock().await;
+        let (ledger, folder) = (Arc::clone(&self.ledger), self.snapshots.clone());
+        blocking(move || {
+            let kept = snapshot::list(&folder).unwrap_or_default();
+            let proven = match kept.contains(&asked) {
+                true => state_of(&Ledger::open_read_only(&snapshot::database(&folder, asked))?, &names, Some(asked))?,
+                false => return Err(ProveError::StateNotHeld { asked, newest, kept }),
+            };
+            // A snapshot of another branch than the one that the chain went on with proves nothing.
+            let held = ledger.view()?.header_hash(asked)?;
+            if held == Some(proven.header.hash()) {
+                Ok(proven)
+            } else {
+                Err(ProveError::StateNotHeld { asked, newest, kept })
+            }
+        })
+        .await
     }
 
     async fn once_certified(

@@ -1,5 +1,6 @@
 //! The chain as the HTTP face asks for it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Instant;
@@ -43,6 +44,10 @@ pub struct Chain {
     pub(crate) registered: watch::Receiver<Arc<Registered>>,
     /// The chain's store.
     pub(crate) ledger: Arc<Ledger>,
+    /// Where snapshots of the ledger lie: states of earlier heights.
+    pub(super) snapshots: PathBuf,
+    /// Held while one of them is read: opening it takes memory.
+    pub(super) past: tokio::sync::Mutex<()>,
     /// To the admission thread.
     pub(super) applicants: SyncSender<Applicant>,
     /// Waiting clients.

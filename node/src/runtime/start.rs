@@ -384,6 +384,8 @@ impl Running {
             encryption_key: loaded.keys.encryption_key(),
             registered: registered_receiver.clone(),
             ledger: Arc::clone(&ledger),
+            snapshots: home.snapshots(),
+            past: tokio::sync::Mutex::new(()),
             applicants: applicants.clone(),
             receipts: Arc::clone(&receipts),
             progress: progress_receiver.clone(),

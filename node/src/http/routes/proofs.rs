@@ -28,7 +28,8 @@ const NAMES: Parameter = Parameter::needed(
     "names",
     "What to prove, 1 to 32 names with commas between: `parameters`, `member:harlem`, `grants:alice@harlem:kentucky/opt`, ...",
 );
-const HEIGHT: Parameter = Parameter::new("height", "Only if the newest state is that after this height");
+const HEIGHT: Parameter =
+    Parameter::new("height", "The state after this height: the newest, or one of which there is a snapshot");
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
@@ -41,7 +42,7 @@ pub(super) fn routes() -> Vec<Route> {
         .gives_octets(),
         Route::get(
             "/v1/proofs/state",
-            "An offline proof of what the newest certified state says of records, or that it has none",
+            "An offline proof of what the newest certified state, or one of which there is a snapshot, says of records, or that it has none",
             Handler::Act(|call, _| Box::pin(state(call))),
         )
         .consistent()

@@ -111,6 +111,22 @@ async fn a_node_is_operated_by_its_own_members_administrators() {
     }
 }
 
+/// Every route and who may ask, written down: a new one, or another rule, is a decision that this page must show.
+#[tokio::test]
+async fn who_may_ask_for_what_is_written_down() {
+    let who = |route: &Route| match route.access {
+        Access::Open => "everyone".to_owned(),
+        Access::Optional => "everyone, accounts are told more".to_owned(),
+        Access::Account => "accounts".to_owned(),
+        Access::Operator => "administrators of the node's member".to_owned(),
+        Access::Roles(roles) => roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(" or "),
+    };
+    let told: Vec<_> =
+        routes::all().iter().map(|route| format!("{} {}: {}", route.method, route.path, who(route))).collect();
+    let written: Vec<_> = include_str!("who_may_ask.txt").lines().collect();
+    assert_eq!(told, written, "{}", told.join("\n"));
+}
+
 /// What a stranger, and so an applicant, may reach: every addition to this list is a decision.
 #[tokio::test]
 async fn strangers_reach_health_the_chains_face_submissions_and_the_way_to_join() {
