@@ -148,6 +148,7 @@ async fn strangers_reach_health_the_chains_face_submissions_and_the_way_to_join(
         "GET /v1/genesis",
         "POST /v1/applications",
         "GET /v1/join/{proposal}",
+        "POST /v1/join/{proposal}/withdraw",
         "POST /v1/join/{proposal}/dial-back",
     ];
     assert_eq!(open, expected);
