@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use galen_client::{Client, ClientConfig, Wait};
 use galen_node::proving::{ProofQuestion, evidence_in_folder, prove_in_folder};
-use galen_types::api::{Evidence, NodeStatus};
+use galen_types::api::{Evidence, NodeStatus, Participation};
 use galen_types::member::{NewAccount, Role};
 use galen_types::{Batch, Call, Encoding as _, Genesis, Slug, Timestamp};
 use galen_verifier::{Fact, Trust, verify};
@@ -149,6 +149,35 @@ async fn a_voter_that_signs_lies_is_known_and_shown_and_the_others_stay_certifie
     let file = prove_in_folder(&home.ledger(), &genesis, &question).unwrap().to_file();
     assert_proves(&file, &genesis, &kept[0]);
     liar.network.shutdown().await;
+    consortium.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_raves_in_ordering_shuts_nobody_out() {
+    let (mut consortium, liar) = with_liar(Lies { endless: true, ..Lies::default() }).await;
+    // While one is away, the terms of the others are pushed further than one message may lead.
+    consortium.stop_node("node-1.kentucky").await;
+    let deadline = Instant::now() + PATIENCE;
+    while metric(&consortium, "node-1.harlem", "galen_ordering_term").await < f64::from(3 << 20) {
+        assert!(Instant::now() < deadline, "the terms do not rise");
+        liar.rave(1 << 20).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    consortium.start_node("node-1.kentucky").await;
+    let height = until(&consortium, "node-1.harlem", "up", |_| true).await.chain.height;
+    until(&consortium, "node-1.kentucky", "as far", |status| {
+        status.ordering.participation == Participation::Voting && status.chain.certified_height >= height
+    })
+    .await;
+    // The three go on without the liar, so each of them votes; also when each was started again while it spoke.
+    for node in HONEST {
+        consortium.restart(node).await;
+    }
+    liar.network.shutdown().await;
+    go_on(&consortium, "admin@kentucky", 20, 3).await;
+    for node in HONEST {
+        evidence(&consortium, node, <[Evidence]>::is_empty).await;
+    }
     consortium.stop().await;
 }
 
