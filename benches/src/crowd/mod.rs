@@ -42,15 +42,25 @@ pub struct CrowdOptions {
     pub strangers: usize,
     /// How often it is measured without and with the crowd.
     pub rounds: usize,
-    /// How long each time.
-    pub length: Duration,
+    /// How long each time without.
+    pub alone: Duration,
+    /// How long each time with.
+    pub beside: Duration,
     /// Honest clients at the node.
     pub clients: usize,
 }
 
 impl Default for CrowdOptions {
     fn default() -> Self {
-        Self { idle: 10_000, slow: 2_000, strangers: 1_000, rounds: 3, length: Duration::from_secs(20), clients: 8 }
+        Self {
+            idle: 10_000,
+            slow: 2_000,
+            strangers: 1_000,
+            rounds: 3,
+            alone: Duration::from_secs(20),
+            beside: Duration::from_secs(20),
+            clients: 8,
+        }
     }
 }
 
@@ -102,7 +112,7 @@ pub async fn run(
     on_progress: &dyn Fn(&str),
 ) -> Result<CrowdReport, BenchError> {
     let visitors = options.idle + options.slow + options.strangers;
-    if options.rounds == 0 || options.clients == 0 || options.length.is_zero() {
+    if options.rounds == 0 || options.clients == 0 || options.alone.is_zero() || options.beside.is_zero() {
         return Err(BenchError::Options("rounds, clients and their time must be above 0".to_owned()));
     }
     allow_descriptors((visitors + OWN_DESCRIPTORS) as u64)?;
@@ -128,12 +138,12 @@ pub async fn run(
     let (mut alone, mut beside, mut met) = (Vec::new(), Vec::new(), BTreeMap::new());
     for round in 1..=options.rounds {
         on_progress(&format!("round {round} of {}: alone", options.rounds));
-        alone.push(phase(&mut workers, process.pid, options.length).await?);
+        alone.push(phase(&mut workers, process.pid, options.alone).await?);
         on_progress(&format!("round {round} of {}: the crowd gathers", options.rounds));
         let crowd = Crowd::gather(&visits, round as u64)?;
         crowd.all_came(visitors).await;
         on_progress(&format!("round {round} of {}: beside the crowd", options.rounds));
-        beside.push(phase(&mut workers, process.pid, options.length).await?);
+        beside.push(phase(&mut workers, process.pid, options.beside).await?);
         add(&mut met, crowd.visits());
     }
     let ratio =

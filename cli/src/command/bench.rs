@@ -110,7 +110,7 @@ pub(crate) async fn run(arguments: Arguments, output: Output) -> Result<(), CliE
             return Err(CliError::usage("write the crowd like --crowd 10000,2000,1000: idle, slow, strangers"));
         };
         let length = arguments.duration.0;
-        let options = CrowdOptions { idle, slow, strangers, length, ..CrowdOptions::default() };
+        let options = CrowdOptions { idle, slow, strangers, alone: length, beside: length, ..CrowdOptions::default() };
         let report = crowd::run(&testnet, &options, &|what| bar.set_message(what.to_owned())).await?;
         bar.finish_and_clear();
         write_json(arguments.out.as_deref(), &report)?;

@@ -24,15 +24,16 @@ async fn an_honest_client_is_served_beside_a_crowd_and_the_slow_are_sent_away() 
         slow: 300,
         strangers: 300,
         rounds: 1,
+        alone: Duration::from_secs(1),
         // Longer than the longest deadline of a connection.
-        length: Duration::from_secs(35),
+        beside: Duration::from_secs(35),
         clients: 2,
     };
     let restarted = VOTERS[3];
     let visit = crowd::run(&cluster.testnet, &options, &|_| {});
     // A member comes back while strangers hold the doors of the network between nodes.
     let member = async {
-        tokio::time::sleep(options.length + Duration::from_secs(10)).await;
+        tokio::time::sleep(options.alone + Duration::from_secs(12)).await;
         cluster.testnet.kill(restarted).unwrap();
         cluster.restart(restarted).await;
         cluster.votes(restarted).await;
