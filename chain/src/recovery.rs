@@ -197,6 +197,11 @@ impl HeldRecoveries {
         self.0.get(hash)
     }
 
+    /// The documents of all.
+    pub fn documents(&self) -> impl Iterator<Item = &Recovery> {
+        self.0.values().map(|held| &held.recovery)
+    }
+
     /// Whether this recovery is held.
     pub fn holds(&self, hash: &Hash) -> bool {
         self.0.contains_key(hash)

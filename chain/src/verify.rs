@@ -99,6 +99,32 @@ pub fn verify_folder(
     scratch: Option<&Path>,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<VerifyReport, LedgerError> {
+    with_rules(genesis, scratch, on_progress, |options, rules| {
+        galen_ledger::verify::verify_ledger(folder, options, rules)
+    })
+}
+
+/// Checks a copy of a running node's ledger against the founding document, read from the medium at the pace that `pace`
+/// allows ([`galen_ledger::verify::scrub_copy`]); no block is executed.
+///
+/// # Errors
+/// As [`verify_folder`].
+pub fn scrub_copy(
+    folder: &Path,
+    genesis: &Genesis,
+    pace: impl Fn(u64) -> bool + Send + Sync + 'static,
+) -> Result<VerifyReport, LedgerError> {
+    with_rules(genesis, None, &mut |_| {}, |options, rules| {
+        galen_ledger::verify::scrub_copy(folder, options, rules, pace)
+    })
+}
+
+fn with_rules(
+    genesis: &Genesis,
+    scratch: Option<&Path>,
+    on_progress: &mut dyn FnMut(Progress),
+    verify: impl FnOnce(&VerifyOptions<'_>, &mut dyn Rules) -> Result<VerifyReport, LedgerError>,
+) -> Result<VerifyReport, LedgerError> {
     let genesis_hash = genesis.hash();
     let voters = genesis.voter_set();
     let state = founding_writes(genesis);
@@ -115,5 +141,5 @@ pub fn verify_folder(
         pruned_to: None,
         on_progress,
     };
-    galen_ledger::verify::verify_ledger(folder, &options, &mut rules)
+    verify(&options, &mut rules)
 }

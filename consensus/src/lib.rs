@@ -42,7 +42,9 @@ pub use crate::core::{
     SnapshotError, SnapshotOffer, Status, Stopped, TransferEnd, TransferError, TransferOutcome,
 };
 pub use crate::firewall::Refusal;
-pub use crate::log::{Identity, Log, LogError, LogOptions, Recovered, TornTail};
+pub use crate::log::{
+    Extent, Identity, Link, Log, LogError, LogOptions, Recovered, SegmentCheck, TornTail, segment_path,
+};
 pub use crate::membership::{Membership, MembershipError};
 pub use crate::reader::DecodeError;
 pub use crate::types::{

@@ -81,7 +81,8 @@ impl Ledger {
         let mut leaves = Vec::with_capacity(changes.len());
         for (bucket, bucket_changes) in by_bucket(&changes, tree.bits()) {
             let row = if tree.bucket_is_empty(bucket) { None } else { stored.next().flatten() };
-            leaves.push((bucket, update.bucket(bucket, row.as_deref(), bucket_changes)?));
+            let hash = update.bucket(bucket, row.as_deref(), bucket_changes);
+            leaves.push((bucket, hash.map_err(|error| self.store.damage.see(error))?));
         }
         let rows = update.into_rows();
         Ok(PreparedState { writes, rows, changes: tree.prepare(leaves) })

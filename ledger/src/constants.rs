@@ -99,3 +99,7 @@ pub const FILL_HEADERS_MAX: usize = 4_096;
 
 /// Findings kept in a verification report; further ones are counted only.
 pub const FINDINGS_MAX: usize = 1_000;
+
+/// Heights that a voter reserves with one sync of its note of what it signed. More of them cost a voter, whose ledger rots
+/// after power was lost, that many heights which it does not sign; fewer cost syncs.
+pub(crate) const SIGNED_RESERVED_HEIGHTS: u64 = 32;

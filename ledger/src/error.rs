@@ -173,7 +173,7 @@ pub enum LedgerError {
     },
     /// A stored value is missing or cannot be what was written.
     #[error(
-        "the ledger is damaged in `{column}` at {place}: {problem}; run `galen ledger verify`, then restore the folder or let the node fetch the chain again into an empty one"
+        "the ledger is damaged in `{column}` at {place}: {problem}; a node that meets this repairs itself from its peers, `galen ledger verify` says what else is wrong"
     )]
     Damaged {
         /// The column family.
@@ -181,6 +181,18 @@ pub enum LedgerError {
         /// The key.
         place: String,
         /// What is wrong.
+        problem: String,
+    },
+    /// Stored bytes are not those that were written, or the medium does not give them back: RocksDB's checksums say so.
+    #[error(
+        "the ledger is damaged in `{column}` at {place}, its bytes cannot be read: {problem}; a node that meets this repairs itself from its peers, `galen ledger verify` says what else is wrong"
+    )]
+    Unreadable {
+        /// The column family, or `files` where RocksDB does not say which.
+        column: &'static str,
+        /// The key, the height, or the folder.
+        place: String,
+        /// RocksDB's words.
         problem: String,
     },
     /// RocksDB failed to read or open.
@@ -221,6 +233,7 @@ impl LedgerError {
             Self::OtherHeader { .. } => "ledger-other-header",
             Self::AlreadySigned { .. } => "ledger-already-signed",
             Self::Damaged { .. } => "ledger-damaged",
+            Self::Unreadable { .. } => "ledger-unreadable",
             Self::Read(_) => "ledger-read",
             Self::Write(_) => "ledger-write",
             Self::Stopped(_) => "ledger-stopped",
@@ -230,6 +243,12 @@ impl LedgerError {
     /// Whether the process must stop: the disk fails or its content is not what was written. Everything else is a
     /// refusal that changed nothing.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Read(_) | Self::Write(_) | Self::Stopped(_))
+        self.is_damage() || matches!(self, Self::Read(_) | Self::Write(_) | Self::Stopped(_))
+    }
+
+    /// Whether stored bytes are not those that were written: the ledger must not be served or signed from any more, and is
+    /// to be fetched from others.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Unreadable { .. })
     }
 }

@@ -242,6 +242,7 @@ pub(crate) fn range_before(reader: &Reader<'_>, height: u64) -> Result<MountainR
     let length = height.saturating_sub(1);
     let peaks =
         peak_positions(length).map(|position| reader.require::<History>(&position)).collect::<Result<_, _>>()?;
-    MountainRange::from_peaks(length, peaks)
-        .ok_or_else(|| damaged::<History>(&height.bytes(), "the history's peaks are not those of its length"))
+    MountainRange::from_peaks(length, peaks).ok_or_else(|| {
+        reader.see(damaged::<History>(&height.bytes(), "the history's peaks are not those of its length"))
+    })
 }

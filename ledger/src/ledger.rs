@@ -2,15 +2,17 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use galen_types::{BlockHeader, Hash, Slug};
 
 use crate::constants::{BLOCK_CACHE_BYTES, FORMAT_VERSION, WRITE_BUFFER_BYTES};
+use crate::damage::DamageObserver;
 use crate::error::LedgerError;
 use crate::evidence::EvidenceHeld;
 use crate::halt::Halt;
 use crate::meta::{self, DurableMark, GenesisRoot, HistoryPeaks, HistorySpan, OrderingStarted, Progress, Settings};
+use crate::signed_mark::SignedMark;
 use crate::store::column::{Certificates, Column as _, Headers, Meta, OwnSignatures, StateLeaves};
 use crate::store::{Durability, Span, Store, damaged};
 use crate::tree::levels::Levels;
@@ -84,6 +86,10 @@ pub struct Ledger {
     pub(crate) last_signed: Mutex<u64>,
     /// Held while evidence is kept.
     pub(crate) evidence: Mutex<EvidenceHeld>,
+    /// The note of it outside of the ledger, where there is one.
+    pub(crate) signed_mark: OnceLock<Mutex<SignedMark>>,
+    /// Up to here nothing is signed: another header may have been.
+    pub(crate) signed_floor: AtomicU64,
     pub(crate) certified: AtomicU64,
     pub(crate) durable: AtomicU64,
     pub(crate) halt: Halt,
@@ -208,6 +214,8 @@ impl Ledger {
             span: Mutex::new(span),
             last_signed: Mutex::new(last_signed),
             evidence: Mutex::new(evidence),
+            signed_mark: OnceLock::new(),
+            signed_floor: AtomicU64::new(0),
             certified: AtomicU64::new(certified),
             halt: Halt::default(),
             durable,
@@ -319,6 +327,22 @@ impl Ledger {
         self.store.check_writable()
     }
 
+    /// Has somebody told of the first damage that any reader meets, before the reader hears of it; at once, where it was
+    /// met already. Only the first observer counts.
+    pub fn on_damage(&self, observer: DamageObserver) {
+        self.store.damage.observe(observer);
+    }
+
+    /// The first damage that was met.
+    pub fn damage(&self) -> Option<LedgerError> {
+        self.store.damage.found().cloned()
+    }
+
+    /// Takes note of damage that somebody else found: from now on nothing is written or signed.
+    pub fn report_damage(&self, damage: LedgerError) {
+        self.store.damage.see(damage);
+    }
+
     pub(crate) fn head(&self) -> Result<MutexGuard<'_, Head>, LedgerError> {
         self.head.lock().map_err(|_| self.panicked())
     }
@@ -344,7 +368,7 @@ impl Ledger {
     }
 
     /// A thread panicked while it changed the ledger: what is in memory may not be what is on disk.
-    fn panicked(&self) -> LedgerError {
+    pub(crate) fn panicked(&self) -> LedgerError {
         let message = "a thread panicked while changing the ledger";
         self.store.stop(message);
         LedgerError::Stopped(message.to_owned())

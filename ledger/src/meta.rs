@@ -138,7 +138,7 @@ const CHECKSUM_BYTES: usize = 4;
 /// Reads a row and checks it.
 pub(crate) fn get<R: MetaRow>(reader: &Reader<'_>) -> Result<Option<R>, LedgerError> {
     let key = R::KEY.as_bytes();
-    reader.get::<Meta>(key)?.map(|bytes| read(&bytes)).transpose()
+    reader.get::<Meta>(key)?.map(|bytes| read(&bytes)).transpose().map_err(|error| reader.see(error))
 }
 
 /// Checks and decodes a row's bytes.

@@ -1,5 +1,7 @@
 //! Header signatures: this node's own, which are on disk before they are given out, and those of others.
 
+use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
 use galen_types::{Hash, HeaderSignature};
@@ -7,9 +9,11 @@ use galen_types::{Hash, HeaderSignature};
 use crate::error::LedgerError;
 use crate::ledger::Ledger;
 use crate::meta::{self, DurableMark};
+use crate::signed_mark::{Signed, SignedMark};
 use crate::store::Durability;
 use crate::store::bytes::SignatureKey;
 use crate::store::column::{OwnSignatures, Signatures};
+use crate::view::View;
 
 impl Ledger {
     /// Records this node's own signature, synced, and gives the one to release: the one stored, when this header was
@@ -30,10 +34,17 @@ impl Ledger {
             }
             return Err(LedgerError::AlreadySigned { last: *last_signed, given: height });
         }
-        if height <= *last_signed {
-            return Err(LedgerError::AlreadySigned { last: *last_signed, given: height });
+        let last = self.signed_floor.load(Ordering::Acquire).max(*last_signed);
+        if height <= last {
+            return Err(LedgerError::AlreadySigned { last, given: height });
         }
         self.check_names_held_header(height, signature.header)?;
+        if let Some(mark) = self.signed_mark.get() {
+            let lineage = lineage_at(&view, height)?;
+            let mut mark = mark.lock().map_err(|_| self.panicked())?;
+            let noted = mark.advance(lineage, height, signature.header);
+            noted.inspect_err(|error| self.store.stop(&error.to_string()))?;
+        }
         // Taken before the write: blocks committed meanwhile are not promised.
         let durable = view.height();
         drop(view);
@@ -47,12 +58,65 @@ impl Ledger {
         Ok(signature.clone())
     }
 
-    /// The highest height that this node signed; 0 when it signed none.
+    /// The highest height that this node signed, or may have signed; 0 when it signed none. Up to it nothing is signed.
     ///
     /// # Errors
     /// When a thread panicked while it signed.
     pub fn last_signed_height(&self) -> Result<u64, LedgerError> {
-        Ok(*self.last_signed()?)
+        Ok(self.signed_floor.load(Ordering::Acquire).max(*self.last_signed()?))
+    }
+
+    /// Keeps the note of the highest header signed in a file outside of the ledger (see the `signed_mark` module), and
+    /// holds this ledger to what it says: where the chain here has not come to the header that was signed last, or has
+    /// another in its place, nothing up to that height is signed.
+    ///
+    /// # Errors
+    /// When the file or the ledger cannot be read or written.
+    pub fn keep_signed_mark(&self, path: &Path) -> Result<(), LedgerError> {
+        let last_signed = self.last_signed()?;
+        let mut mark = SignedMark::open(path)?;
+        let view = self.view()?;
+        match mark.last() {
+            Some(signed) => {
+                let holds = view.header_hash(signed.height)? == Some(signed.header);
+                if !holds && !self.is_obsolete(&view, signed)? {
+                    let floor = signed.bound();
+                    tracing::info!(height = floor, "nothing up to here is signed: another header of it may have been");
+                    self.signed_floor.store(floor, Ordering::Release);
+                }
+            }
+            None if *last_signed > 0 => {
+                let header = view.header_hash(*last_signed)?.unwrap_or(Hash::ZERO);
+                mark.advance(lineage_at(&view, *last_signed)?, *last_signed, header)?;
+            }
+            None => {}
+        }
+        // A second call finds the first one's.
+        let _ = self.signed_mark.set(Mutex::new(mark));
+        Ok(())
+    }
+
+    /// The highest height that the note outside of the ledger says was signed; 0 without one.
+    pub fn signed_mark_height(&self) -> u64 {
+        let mark = self.signed_mark.get().and_then(|mark| mark.lock().ok()?.last().map(Signed::bound));
+        mark.unwrap_or(0)
+    }
+
+    /// Whether the voters that a mark speaks of were left behind by a recovery that the chain here has come through: their
+    /// heights are passed again, and signed under other voter sets.
+    fn is_obsolete(&self, view: &View<'_>, signed: &Signed) -> Result<bool, LedgerError> {
+        let Some(tip) = self.tip()?.header else { return Ok(false) };
+        let epoch = crate::handover::next_epoch(&tip);
+        let mut later = false;
+        for epoch in (0..=epoch).rev() {
+            // Epochs that a recovery passed over are not known.
+            let Some(set) = view.voter_set(epoch)? else { continue };
+            if set.lineage == signed.lineage {
+                return Ok(later);
+            }
+            later = true;
+        }
+        Ok(false)
     }
 
     /// Syncs: everything written before survives loss of power. Gives the durable height.
@@ -112,4 +176,10 @@ impl Ledger {
             None => Err(LedgerError::BeyondTip { height, tip: view.height() }),
         }
     }
+}
+
+/// The recovery that the voters of a height went on by.
+fn lineage_at(view: &View<'_>, height: u64) -> Result<Hash, LedgerError> {
+    let Some(header) = view.header(height)? else { return Ok(Hash::ZERO) };
+    Ok(view.voter_set(header.epoch)?.map_or(Hash::ZERO, |set| set.lineage))
 }

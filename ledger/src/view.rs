@@ -13,7 +13,7 @@ use crate::store::column::{
     Certificates, Column, Events, Evidence, Headers, History, OwnSignatures, Receipts, RowOf, Signatures, State,
     TransactionIndex, Transactions, VoterSets,
 };
-use crate::store::{Reader, Span};
+use crate::store::{Reader, Span, damaged};
 
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
@@ -129,7 +129,12 @@ impl<'ledger> View<'ledger> {
         let Some(header) = self.header(height)? else { return Ok(None) };
         let rows = self.reader.rows::<Transactions>(Span::prefix(&height.to_be_bytes()))?;
         let transactions = rows.map(|row| row.map(|(_, bytes)| bytes)).collect::<Result<_, _>>()?;
-        Ok(Some(Block { header, transactions }))
+        let block = Block { header, transactions };
+        if !block.transactions_match() {
+            let problem = "they are not those that the header names";
+            return Err(self.reader.see(damaged::<Transactions>(&height.to_be_bytes(), problem)));
+        }
+        Ok(Some(block))
     }
 
     /// The receipts of the block at a height, in its order; empty where the block is not held.

@@ -30,6 +30,9 @@ pub struct NodeConfig {
     /// Catching up.
     #[serde(default)]
     pub sync: SyncSection,
+    /// Reading again what is stored.
+    #[serde(default)]
+    pub scrub: ScrubSection,
     /// What it does for institutions that want to join.
     #[serde(default)]
     pub joining: JoiningSection,
@@ -119,6 +122,27 @@ pub struct SyncSection {
 impl Default for SyncSection {
     fn default() -> Self {
         Self { snapshot_lag_blocks: 2_000, snapshot_age_blocks: 2_000 }
+    }
+}
+
+/// Reading again, in the background, everything that is stored: what rots unread is found while the others hold it still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScrubSection {
+    /// Seconds from the end of one pass to the next; 0 for never. A day by default: the longer it is, the likelier two
+    /// nodes hold rot of the same block before either finds it.
+    pub period_seconds: u64,
+    /// Bytes read in a second, a tenth of it while the node is busy. 16 MiB by default: a tenth of what one disk of
+    /// spinning metal gives, and 100 GiB in two hours.
+    pub bytes_per_second: u64,
+    /// Seconds for which a repair waits for a peer that has what it needs, counted from the last byte that came, before the
+    /// node stops and says so. 300 by default: a peer restarts in less.
+    pub repair_patience_seconds: u64,
+}
+
+impl Default for ScrubSection {
+    fn default() -> Self {
+        Self { period_seconds: 86_400, bytes_per_second: 16 << 20, repair_patience_seconds: 300 }
     }
 }
 
@@ -227,7 +251,9 @@ impl NodeConfig {
     fn check(&self) -> Result<(), ConfigError> {
         let ordering = &self.ordering;
         let keep = self.ledger.keep_bodies_blocks;
-        let bounds: [(&'static str, u64, u64, u64, &'static str); 7] = [
+        let bounds: [(&'static str, u64, u64, u64, &'static str); 9] = [
+            ("scrub.bytes_per_second", self.scrub.bytes_per_second, 64 << 10, u64::MAX, "at least 65536"),
+            ("scrub.repair_patience_seconds", self.scrub.repair_patience_seconds, 1, 86_400, "1 to 86400"),
             (
                 "ledger.keep_bodies_blocks",
                 if keep == 0 { u64::MAX } else { keep },

@@ -10,6 +10,11 @@
 //!   keys-next/       the key that it is about to have
 //!   keys-former/     keys that it had, until what their voters must certify is certified
 //!   began            there once the ledger held a block
+//!   signed           the highest header that the node signed
+//!   damage/          notes of stored bytes that rotted, until they are repaired
+//!   ledger.damaged/  a ledger that rotted, set aside
+//!   scrub/           a copy of the ledger while it is checked, and when that was last done
+//!   peers-known.toml where peers were when the chain changed that last
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -125,6 +130,31 @@ impl NodeHome {
     /// Openings and results of compute jobs.
     pub fn jobs(&self) -> PathBuf {
         self.root.join("jobs")
+    }
+
+    /// The highest header that this node signed.
+    pub fn signed(&self) -> PathBuf {
+        self.root.join("signed")
+    }
+
+    /// Notes of stored bytes that rotted.
+    pub fn damage(&self) -> PathBuf {
+        self.root.join("damage")
+    }
+
+    /// A ledger that rotted, set aside.
+    pub fn damaged_ledger(&self) -> PathBuf {
+        self.root.join("ledger.damaged")
+    }
+
+    /// What the scrub works with.
+    pub fn scrub(&self) -> PathBuf {
+        self.root.join("scrub")
+    }
+
+    /// Peers' keys and addresses as the chain said last, for a node whose ledger cannot be read any more.
+    pub fn known_peers(&self) -> PathBuf {
+        self.root.join("peers-known.toml")
     }
 
     /// Contacts of applicants.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use galen_keys::{KdfProfile, Keystore, Password, PasswordSource};
 use galen_node::config::{
-    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
+    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, ScrubSection, SyncSection,
 };
 use galen_node::home::NodeHome;
 use galen_node::http::HttpSettings;
@@ -216,6 +216,7 @@ impl Folder {
             ordering: OrderingSection { compact_entries: plan.compact_entries, ..OrderingSection::default() },
             ledger: LedgerSection::default(),
             sync: SyncSection::default(),
+            scrub: ScrubSection::default(),
             joining: JoiningSection::default(),
             log: LogSettings::default(),
         })

@@ -109,7 +109,7 @@ impl Executor {
             return Ok(Vec::new());
         }
         let keys: Vec<_> = self.config.voter_keys.iter().map(|key| (key.public_key(), key.clone())).collect();
-        let first = self.signed_height.max(self.ledger.certified_height()) + 1;
+        let first = self.signed_height.max(self.ledger.certified_height()).saturating_add(1);
         let mut signatures = Vec::new();
         for height in first..=self.tip.height {
             let Some(voters) = self.epochs.at(&self.ledger, height)? else { continue };

@@ -8,7 +8,7 @@ mod rotate;
 use clap::Subcommand;
 use galen_client::Client;
 use galen_types::NodeName;
-use galen_types::api::{NodeOrdering, NodeStatus, Participation, PeerStatus};
+use galen_types::api::{NodeOrdering, NodeStatus, NodeStorage, Participation, PeerStatus};
 use galen_types::member::NodeAddress;
 use galen_types::vocabulary::ReasonCode;
 use serde::Serialize;
@@ -139,6 +139,7 @@ fn human(status: &Status) -> String {
         ("change", ordering.change_pending.then(|| change(ordering))),
         ("history", (ordering.history_from > 1).then(|| format!("whole from height {} on", ordering.history_from))),
         ("peers", Some(format!("{} connected", chain.peers))),
+        ("storage", Some(storage(&status.node.storage))),
     ]);
     if !status.peer_list.is_empty() {
         let mut table = Table::new(&["peer", "role", "connected", ">round trip"]);
@@ -154,6 +155,19 @@ fn human(status: &Status) -> String {
         text = format!("{text}\n{}", table.render());
     }
     text
+}
+
+fn storage(storage: &NodeStorage) -> String {
+    let read = storage
+        .scrubbed
+        .map_or_else(|| "not read again yet".to_owned(), |when| format!("all of it read again at {}", time(when)));
+    match storage.files_damaged {
+        0 => read,
+        files => format!(
+            "{read}; {} changed or missing: galen data verify",
+            count(usize::try_from(files).unwrap_or(usize::MAX), "stored file")
+        ),
+    }
 }
 
 /// A number of things, with an s where it is not one.
@@ -173,6 +187,7 @@ fn participation(ordering: &NodeOrdering) -> String {
         Participation::Voting => "orders and votes",
         Participation::Stale => "its disk is new, old or a copy: it comes back under a new number",
         Participation::Retired => "is suspended, left or removed: it gets nothing new",
+        Participation::Repairing => "fetches from its peers what its disk lost; orders and signs nothing meanwhile",
     };
     let number = if ordering.raft_id == 0 { String::new() } else { format!(" (number {})", ordering.raft_id) };
     let detail = ordering.detail.as_ref().map_or(String::new(), |detail| format!("; {detail}"));

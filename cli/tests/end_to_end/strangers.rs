@@ -8,7 +8,7 @@ use std::time::Duration;
 use galen_client::Wait;
 use galen_keys::{KdfProfile, KeyPair, Keystore, PasswordSource};
 use galen_node::config::{
-    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
+    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, ScrubSection, SyncSection,
 };
 use galen_node::home::NodeHome;
 use galen_node::http::HttpSettings;
@@ -44,6 +44,7 @@ impl Outsider {
             ordering: OrderingSection::default(),
             ledger: LedgerSection::default(),
             sync: SyncSection::default(),
+            scrub: ScrubSection::default(),
             joining: JoiningSection::default(),
             log: LogSettings::default(),
         };

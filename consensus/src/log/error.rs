@@ -21,8 +21,8 @@ pub enum LogError {
     Locked(PathBuf),
     /// Bytes that were durable have changed or are gone: this node may have forgotten a promise and must not vote.
     #[error(
-        "the log is damaged in segment {segment} at byte {offset} (entry {index} or the record after the one before it); \
-         do not start this node: let it join again under a new id"
+        "the log is damaged in segment {segment} at byte {offset} (entry {index} or the record after the one before it): \
+         its number must not vote any more; a node gives it up by itself and comes back under a new one"
     )]
     Damaged {
         /// The segment's number.
@@ -33,7 +33,10 @@ pub enum LogError {
         index: u64,
     },
     /// A segment between others is gone.
-    #[error("segment {0} of the log is missing; do not start this node: let it join again under a new id")]
+    #[error(
+        "segment {0} of the log is missing: its number must not vote any more; a node gives it up by itself and comes \
+         back under a new one"
+    )]
     MissingSegment(u64),
     /// The log is of another group or node.
     #[error("segment {segment} of the log belongs to {found}, not to {wanted}; is this another node's folder?")]
@@ -65,6 +68,12 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// Whether bytes that were durable have changed or are gone: the number of this log must never vote again.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::MissingSegment(_))
+    }
+
     /// A stable name.
     #[must_use]
     pub fn code(&self) -> &'static str {

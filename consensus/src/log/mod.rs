@@ -8,6 +8,7 @@
 //!   that is wrong is damage, and the log does not open: a node that forgot a promise must not vote.
 //! - After any error the log takes nothing more. A sync that failed is never tried again (R4).
 
+mod check;
 mod error;
 mod record;
 mod recovery;
@@ -20,6 +21,7 @@ use crate::limits::{RECORD_BYTES_MAX, SEGMENT_BYTES};
 use crate::types::{Entry, HardState, LogEnd, MembershipAt, Persist, RaftId, SnapshotChange, SnapshotMeta};
 use crate::vfs::{Vfs, VfsFile};
 
+pub use check::{Extent, Link, SegmentCheck, segment_path};
 pub use error::LogError;
 use record::{Chain, Draft, Place, SnapshotRecord};
 
@@ -313,6 +315,12 @@ impl<V: Vfs> Log<V> {
 
     fn path(&self, number: u64) -> PathBuf {
         self.dir.join(segment_name(number))
+    }
+
+    /// How far the log goes: for whoever reads its files again while it is written.
+    pub fn extent(&self) -> Extent {
+        let number = |segment: Option<&Segment>| segment.map_or(0, |segment| segment.number);
+        Extent { first: number(self.segments.front()), last: number(self.segments.back()), last_bytes: self.length }
     }
 
     /// Numbers of the segment files, oldest first.

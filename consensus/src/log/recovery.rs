@@ -171,6 +171,14 @@ fn segment_numbers(names: &[String]) -> Result<Vec<u64>, LogError> {
     Ok(numbers)
 }
 
+pub(super) fn wrong_identity(segment: u64, found: Identity, wanted: Identity) -> LogError {
+    let name = |identity: Identity| {
+        let cluster: String = identity.cluster.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        format!("node {} of group {cluster}", identity.node)
+    };
+    LogError::WrongIdentity { segment, found: name(found), wanted: name(wanted) }
+}
+
 fn previous_length<V: Vfs>(vfs: &V, dir: &Path, replay: &Replay) -> Result<u64, LogError> {
     let Some(segment) = replay.segments.back() else {
         return Ok(0);
@@ -217,16 +225,7 @@ impl Replay {
         match record {
             Record::Segment(found) => {
                 if found != identity {
-                    let name = |identity: Identity| {
-                        let cluster: String =
-                            identity.cluster.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                        format!("node {} of group {cluster}", identity.node)
-                    };
-                    return Err(LogError::WrongIdentity {
-                        segment: number,
-                        found: name(found),
-                        wanted: name(identity),
-                    });
+                    return Err(wrong_identity(number, found, identity));
                 }
             }
             Record::Entry(entry) => {

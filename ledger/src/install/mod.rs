@@ -24,8 +24,10 @@ mod build;
 mod incoming;
 mod partition;
 mod place;
+mod set_aside;
 
 pub use build::{InstallProgress, InstallStep};
 pub use incoming::Incoming;
 pub(crate) use place::remove_leftovers;
 pub use place::{Built, settle};
+pub use set_aside::{carry_sound_evidence, set_aside};

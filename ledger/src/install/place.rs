@@ -180,6 +180,18 @@ fn settle_folders(ledger: &Path) -> Result<(), SnapshotError> {
     Ok(())
 }
 
+/// Removes what installations left beside a ledger that nobody holds.
+pub(super) fn remove_siblings(ledger: &Path) -> Result<(), LedgerError> {
+    for suffix in [BUILDING, NEW, OLD] {
+        let left = folder::sibling(ledger, suffix);
+        if left.exists() {
+            let _claim = claim(&left, ledger).map_err(ledger_error)?;
+            folder::remove(&left).map_err(ledger_error)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes what crashes left beside a ledger that this process holds.
 pub(crate) fn remove_leftovers(ledger: &Path) -> Result<(), LedgerError> {
     let installing = [BUILDING, NEW, OLD];

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{ColumnFamily, DB, DBPinnableSlice, FlushOptions, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, DBPinnableSlice, ErrorKind, FlushOptions, WriteBatch, WriteOptions};
 
+use crate::damage::DamageLatch;
 use crate::error::LedgerError;
 use bytes::{Key, Value};
 use column::{COLUMNS, Column};
-pub(crate) use read::{Reader, Rows, Span, damaged, place};
+pub(crate) use read::{Reader, Rows, Span, damaged, place_in};
 
 /// RocksDB and whether it may still be written.
 pub(crate) struct Store {
@@ -24,7 +25,14 @@ pub(crate) struct Store {
     writable: bool,
     /// The first failed write.
     failure: OnceLock<String>,
+    /// The first damage that a reader met.
+    pub(crate) damage: DamageLatch,
+    /// Told of the bytes that readers go through; gives whether they may go on.
+    pace: Option<Pace>,
 }
+
+/// Told how many bytes were read; waits where that was too fast. `false` ends the reading.
+pub(crate) type Pace = Box<dyn Fn(u64) -> bool + Send + Sync>;
 
 /// Whether a write waits for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +51,7 @@ impl Store {
         let options = options::database(buffer_bytes);
         let columns = options::columns(cache_bytes);
         let database = DB::open_cf_descriptors(&options, path, columns).map_err(|error| open_error(path, &error))?;
-        Ok(Self { database, path: path.to_owned(), writable: true, failure: OnceLock::new() })
+        Ok(Self::of(database, path, true, None))
     }
 
     /// Opens a folder for reading what is there; another process should not write it meanwhile.
@@ -55,7 +63,25 @@ impl Store {
         let columns = options::columns(cache_bytes);
         let database = DB::open_cf_descriptors_read_only(&options, path, columns, false)
             .map_err(|error| open_error(path, &error))?;
-        Ok(Self { database, path: path.to_owned(), writable: false, failure: OnceLock::new() })
+        Ok(Self::of(database, path, false, None))
+    }
+
+    /// Opens a copy of a store to read all of it from the medium, past the operating system's cache where the file system
+    /// allows that: what lies in a cache is not what lies on the disk.
+    pub(crate) fn open_to_scrub(path: &Path, cache_bytes: usize, pace: Pace) -> Result<Self, LedgerError> {
+        let open = |direct: bool| {
+            let mut options = options::database(0);
+            options.set_use_direct_reads(direct);
+            DB::open_cf_descriptors_read_only(&options, path, options::columns(cache_bytes), false)
+        };
+        // Some file systems in memory refuse direct reads.
+        let database = open(true).or_else(|_| open(false)).map_err(|error| open_error(path, &error))?;
+        Ok(Self::of(database, path, false, Some(pace)))
+    }
+
+    fn of(database: DB, path: &Path, writable: bool, pace: Option<Pace>) -> Self {
+        let (failure, damage) = (OnceLock::new(), DamageLatch::default());
+        Self { database, path: path.to_owned(), writable, failure, damage, pace }
     }
 
     /// The folder.
@@ -65,13 +91,14 @@ impl Store {
 
     /// A consistent snapshot to read from.
     pub(crate) fn reader(&self) -> Reader<'_> {
-        Reader::new(&self.database)
+        Reader::new(self)
     }
 
     /// The stored bytes of many rows as they are now; the keys are in ascending order. Cheaper than one by one.
     pub(crate) fn get_many<C: Column>(&self, keys: &[&[u8]]) -> Result<Vec<Option<DBPinnableSlice<'_>>>, LedgerError> {
         let rows = self.database.batched_multi_get_cf(handle::<C>(&self.database)?, keys.iter().copied(), true);
-        rows.into_iter().map(|row| row.map_err(|error| read::read_error(&error))).collect()
+        let failed = |key: &[u8], error| self.damage.see(read_error(C::NAME, place_in(C::NAME, key), &error));
+        keys.iter().zip(rows).map(|(key, row)| row.map_err(|error| failed(key, error))).collect()
     }
 
     /// An empty batch with room for `capacity` bytes.
@@ -81,10 +108,11 @@ impl Store {
 
     /// Refuses when nothing may be written (any more).
     pub(crate) fn check_writable(&self) -> Result<(), LedgerError> {
-        match self.failure.get() {
-            Some(message) => Err(LedgerError::Stopped(message.clone())),
-            None if self.writable => Ok(()),
-            None => Err(LedgerError::ReadOnly),
+        match (self.damage.found(), self.failure.get()) {
+            (Some(damage), _) => Err(damage.clone()),
+            (None, Some(message)) => Err(LedgerError::Stopped(message.clone())),
+            (None, None) if self.writable => Ok(()),
+            (None, None) => Err(LedgerError::ReadOnly),
         }
     }
 
@@ -113,7 +141,16 @@ impl Store {
     fn failed(&self, error: &rocksdb::Error) -> LedgerError {
         let message = error.to_string();
         self.stop(&message);
+        if is_rot(error) {
+            // Compaction met it, and RocksDB takes no writes any more.
+            return self.damage.see(read_error(FILES, self.path.display().to_string(), error));
+        }
         LedgerError::Write(message)
+    }
+
+    /// Counts bytes that a reader went through; whether it may go on.
+    fn paced(&self, bytes: usize) -> bool {
+        self.pace.as_ref().is_none_or(|pace| pace(bytes as u64))
     }
 
     /// Ends writing for good: an outcome is unknown.
@@ -172,9 +209,34 @@ fn handle_of<'store>(database: &'store DB, name: &str) -> Result<&'store ColumnF
 
 fn open_error(path: &Path, error: &rocksdb::Error) -> LedgerError {
     let message = error.to_string();
+    if is_rot(error) {
+        return read_error(FILES, path.display().to_string(), error);
+    }
     if message.contains("LOCK") || message.contains("lock hold by current process") {
         LedgerError::Locked { path: path.to_owned(), message }
     } else {
         LedgerError::Read(format!("`{}` cannot be opened: {message}", path.display()))
     }
+}
+
+/// Stands for the column family where RocksDB does not say which.
+const FILES: &str = "files";
+
+/// Whether an error says that stored bytes are not those that were written, or that the medium does not give them back.
+fn is_rot(error: &rocksdb::Error) -> bool {
+    match error.kind() {
+        ErrorKind::Corruption => true,
+        // EIO of a sector that cannot be read; ENOENT of a table file that is gone.
+        ErrorKind::IOError => {
+            let words = error.as_ref();
+            words.contains("Input/output error") || words.contains("No such file or directory")
+        }
+        _ => false,
+    }
+}
+
+/// What a failed read means.
+fn read_error(column: &'static str, place: String, error: &rocksdb::Error) -> LedgerError {
+    let problem = error.to_string();
+    if is_rot(error) { LedgerError::Unreadable { column, place, problem } } else { LedgerError::Read(problem) }
 }

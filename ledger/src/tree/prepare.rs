@@ -11,7 +11,7 @@ use crate::constants::BUCKET_KEYS_MAX;
 use crate::error::LedgerError;
 use crate::store::bytes::{BucketPath, Key as _};
 use crate::store::column::{Column as _, StateBuckets};
-use crate::store::place;
+use crate::store::place_in;
 
 /// A change of one key: its hash and the hash of its new value, `None` when deleted.
 pub(crate) type Change = (Hash, Option<Hash>);
@@ -196,5 +196,9 @@ pub(crate) fn decode(path: &BucketPath, bytes: &[u8]) -> Result<Node, LedgerErro
 }
 
 fn damaged(path: &BucketPath, problem: &str) -> LedgerError {
-    LedgerError::Damaged { column: StateBuckets::NAME, place: place(&path.bytes()), problem: problem.to_owned() }
+    LedgerError::Damaged {
+        column: StateBuckets::NAME,
+        place: place_in(StateBuckets::NAME, &path.bytes()),
+        problem: problem.to_owned(),
+    }
 }

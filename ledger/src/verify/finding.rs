@@ -5,7 +5,7 @@ use std::fmt;
 use crate::constants::FINDINGS_MAX;
 use crate::error::LedgerError;
 use crate::store::column::Column;
-use crate::store::place;
+use crate::store::place_in;
 
 /// One thing that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub(crate) struct Findings {
 impl Findings {
     /// Adds a finding about a row.
     pub(crate) fn add<C: Column>(&mut self, key: &[u8], problem: Problem) {
-        self.add_at::<C>(place(key), problem);
+        self.add_at::<C>(place_in(C::NAME, key), problem);
     }
 
     /// Adds a finding about a place.
@@ -113,10 +113,11 @@ impl Findings {
 
     /// Adds what an error of reading says.
     pub(crate) fn add_error<C: Column>(&mut self, key: &[u8], error: LedgerError) {
-        let problem = match error {
-            LedgerError::Damaged { problem, .. } => Problem::Malformed(problem),
-            error => Problem::Unreadable(error.to_string()),
-        };
-        self.add::<C>(key, problem);
+        match error {
+            LedgerError::Damaged { problem, .. } => self.add::<C>(key, Problem::Malformed(problem)),
+            // Where reading ended it knows better than its caller.
+            LedgerError::Unreadable { place, problem, .. } => self.add_at::<C>(place, Problem::Unreadable(problem)),
+            error => self.add::<C>(key, Problem::Unreadable(error.to_string())),
+        }
     }
 }

@@ -18,12 +18,12 @@
 
 mod base;
 mod blocks;
-mod finding;
+pub(crate) mod finding;
 mod meta_rows;
 mod replay;
 mod signatures;
 mod state;
-mod sweep;
+pub(crate) mod sweep;
 
 use std::ops::Range;
 use std::path::Path;
@@ -163,6 +163,9 @@ impl VerifyReport {
     }
 }
 
+/// Memory for the blocks that a scrub looks up.
+const SCRUB_CACHE_BYTES: usize = 8 << 20;
+
 /// Units of a step between two calls of [`Rules::progress`].
 const PROGRESS_EVERY: u64 = 1_000;
 
@@ -177,6 +180,32 @@ pub fn verify_ledger(
 ) -> Result<VerifyReport, LedgerError> {
     let memory = &options.ledger;
     let store = Store::open_read_only(path, memory.block_cache_bytes, memory.write_buffer_bytes)?;
+    verify_store(path, store, options, rules)
+}
+
+/// Verifies a copy of a ledger ([`snapshot::copy`](crate::snapshot::copy)) as [`verify_ledger`] does, read from the medium
+/// and not from the operating system's cache. `pace` is told of bytes as they are gone through and waits where that is too
+/// fast; it returns `false` to end the reading, and what is reported then counts for nothing.
+///
+/// # Errors
+/// As [`verify_ledger`].
+pub fn scrub_copy(
+    path: &Path,
+    options: &VerifyOptions<'_>,
+    rules: &mut dyn Rules,
+    pace: impl Fn(u64) -> bool + Send + Sync + 'static,
+) -> Result<VerifyReport, LedgerError> {
+    let store = Store::open_to_scrub(path, SCRUB_CACHE_BYTES, Box::new(pace))?;
+    verify_store(path, store, options, rules)
+}
+
+fn verify_store(
+    path: &Path,
+    store: Store,
+    options: &VerifyOptions<'_>,
+    rules: &mut dyn Rules,
+) -> Result<VerifyReport, LedgerError> {
+    let memory = &options.ledger;
     let mut run = Run {
         options,
         findings: Findings::default(),

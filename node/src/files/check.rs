@@ -88,7 +88,7 @@ impl Files {
         Ok(FilePart { version: name, ciphertext, bytes, intact: found.is_none(), finding: found })
     }
 
-    async fn has_key(&self, ciphertext: galen_types::Hash) -> Result<bool, ServiceError> {
+    pub(super) async fn has_key(&self, ciphertext: galen_types::Hash) -> Result<bool, ServiceError> {
         let ring = self.ring.clone();
         blocking(move || ring.contains(&ciphertext).map_err(|error| key_ring_failed(&error))).await
     }

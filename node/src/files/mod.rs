@@ -6,6 +6,7 @@
 //! - `download`: keys and bytes for clients, from the own store or from the owner's node.
 //! - `peers`: what other nodes ask.
 //! - `cards`, `card`: titles and descriptions, kept off the chain.
+//! - `scrub`: reading all of them again, in the background.
 //! - `tampering`: reports to the chain.
 //! - `documents`, `reading`: small files on disk, and reading the ledger; used by jobs too.
 //!
@@ -23,6 +24,7 @@ pub(crate) mod protocol;
 pub(crate) mod reading;
 mod release;
 mod salts;
+mod scrub;
 mod tampering;
 #[cfg(test)]
 mod tests;

@@ -532,6 +532,9 @@ pub trait OperatorService: Send + Sync {
     /// Where the node stands in ordering. Cheap.
     fn ordering(&self) -> OrderingStatus;
 
+    /// What is known of the bytes that are stored.
+    fn storage(&self) -> galen_types::api::NodeStorage;
+
     /// Hands leadership over: to the named voter, else to the most caught-up one. Gives who leads then.
     /// [`ErrorKind::Conflict`] with code `not-leader` when this node does not lead.
     fn transfer_leadership(&self, to: Option<NodeName>) -> BoxFuture<'_, Result<NodeName, ServiceError>>;

@@ -28,6 +28,8 @@ pub struct Bootstrap {
     pub height: u64,
     /// They, as records.
     pub nodes: Vec<Node>,
+    /// Whether this node's own ledger said so, before it rotted: then they count until the chain has come as far again.
+    pub is_own: bool,
 }
 
 impl Bootstrap {
@@ -42,7 +44,7 @@ impl Bootstrap {
             standing: Standing::Active,
             registered_height: 0,
         };
-        Self { height, nodes: peers.into_iter().map(node).collect() }
+        Self { height, nodes: peers.into_iter().map(node).collect(), is_own: false }
     }
 
     /// Reads a home's file; `None` where there is none.
@@ -50,7 +52,22 @@ impl Bootstrap {
     /// # Errors
     /// [`ConfigError`] when it cannot be read or understood.
     pub fn load(home: &NodeHome) -> Result<Option<Self>, ConfigError> {
-        let path: PathBuf = home.peers();
+        Self::load_from(home.peers())
+    }
+
+    /// What a home's ledger said last of peers, for when it cannot be read any more. A file that rotted too is no help, and
+    /// taken for absent.
+    pub(crate) fn load_known(home: &NodeHome) -> Option<Self> {
+        match Self::load_from(home.known_peers()) {
+            Ok(known) => known.map(|known| Self { is_own: true, ..known }),
+            Err(error) => {
+                tracing::warn!(%error, "where peers were last cannot be read; those of the genesis are tried");
+                None
+            }
+        }
+    }
+
+    fn load_from(path: PathBuf) -> Result<Option<Self>, ConfigError> {
         if !path.exists() {
             return Ok(None);
         }
@@ -65,6 +82,15 @@ impl Bootstrap {
     /// # Errors
     /// [`FileError`] when it cannot be written.
     pub fn write(&self, home: &NodeHome) -> Result<(), FileError> {
+        self.write_to(home.peers())
+    }
+
+    /// Writes what the home's ledger says of peers, for when it cannot be read any more.
+    pub(crate) fn write_known(&self, home: &NodeHome) -> Result<(), FileError> {
+        self.write_to(home.known_peers())
+    }
+
+    fn write_to(&self, path: PathBuf) -> Result<(), FileError> {
         let peer = |node: &Node| BootstrapPeer {
             name: node.name.clone(),
             key: node.key,
@@ -72,7 +98,6 @@ impl Bootstrap {
             role: node.role,
         };
         let file = File { height: self.height, peers: self.nodes.iter().map(peer).collect() };
-        let path = home.peers();
         let text = toml::to_string_pretty(&file)
             .map_err(|error| FileError { path: path.clone(), cause: std::io::Error::other(error) })?;
         write_atomically(&path, text.as_bytes())

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::files::{FileError, create_folder, write_atomically};
 use crate::config::{
-    ConfigError, JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
-    read_text,
+    ConfigError, JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, ScrubSection,
+    SyncSection, read_text,
 };
 use crate::home::NodeHome;
 use crate::http::HttpSettings;
@@ -128,6 +128,7 @@ pub fn init(home: &NodeHome, options: InitOptions) -> Result<Initialised, InitEr
         ordering: OrderingSection::default(),
         ledger: LedgerSection::default(),
         sync: SyncSection::default(),
+        scrub: ScrubSection::default(),
         joining: JoiningSection::default(),
         log: LogSettings::default(),
     };

@@ -36,6 +36,11 @@ impl<'ledger> LedgerChainView<'ledger> {
 }
 
 fn unreadable(error: LedgerError) -> ServiceError {
+    if error.is_damage() {
+        // What is wrong, and where, is the operator's to know; it is in the log.
+        let detail = "what is stored here of this is damaged; this node repairs itself from its peers";
+        return ServiceError::new(ErrorKind::Unavailable, error.code(), detail).with_hint("ask another node");
+    }
     ServiceError::internal(&error)
 }
 

@@ -9,6 +9,7 @@ use galen_chain::executor::{Certification, Executed, FollowError};
 use galen_chain::knowledge::SeenSignatures;
 use galen_chain::sync::SyncAnswer;
 use galen_chain::{Executor, ExecutorError, OrderedBatch};
+use galen_ledger::LedgerError;
 use galen_p2p::{GossipValidation, NetworkHandle, Topic};
 use galen_types::api::Finality;
 use galen_types::api::{BlockSummary, StreamEvent, TransactionStatus};
@@ -16,7 +17,8 @@ use galen_types::job::JobState;
 use galen_types::{Call, Certificate, Encoding, Hash, HeaderSignature, JobId, NodeName, Receipt};
 use tokio::sync::{broadcast, oneshot, watch};
 
-use super::fatal::Shutdown;
+use super::damage::{Damages, FoundBy};
+use super::fatal::{Fatal, Restart, Shutdown};
 use super::gate::Gate;
 use super::limits;
 use super::metrics::RuntimeMetrics;
@@ -110,6 +112,8 @@ pub(super) struct Execution {
     pub(super) progress: watch::Sender<Progress>,
     /// Readers of the event stream.
     pub(super) events: broadcast::Sender<Arc<StreamEvent>>,
+    /// Where damage is noted down.
+    pub(super) damages: Damages,
     /// Stops the node.
     pub(super) shutdown: Shutdown,
     /// Counts.
@@ -119,8 +123,22 @@ pub(super) struct Execution {
 impl Execution {
     /// Runs until the node stops.
     pub(super) fn run(mut self, inputs: &Receiver<ExecutionInput>) {
-        if let Err(error) = self.turn(inputs) {
-            self.shutdown.fail(error.code(), &error);
+        let Err(error) = self.turn(inputs) else { return };
+        let ledger = Arc::downgrade(self.executor.ledger());
+        match error {
+            // Whoever met it first has noted it down; this is for what no reader of the ledger saw.
+            ExecutorError::Ledger(damage) if damage.is_damage() => self.damages.found(FoundBy::Read, damage, &ledger),
+            ExecutorError::State(problem) => {
+                let height = self.executor.tip().height;
+                let (place, problem) = (format!("the state after height {height}"), problem.to_string());
+                self.damages.found(FoundBy::Read, LedgerError::Damaged { column: "state", place, problem }, &ledger);
+            }
+            // Whether its own bytes are to blame is found out once the ledger is closed.
+            ExecutorError::Contradicted { .. } => {
+                let (code, message) = (error.code(), error.to_string());
+                self.shutdown.restart(Restart::Contradicted(Fatal { code, message }));
+            }
+            error @ ExecutorError::Ledger(_) => self.shutdown.fail(error.code(), &error),
         }
     }
 

@@ -43,6 +43,11 @@ pub(crate) enum Restart {
     },
     /// A ledger was built from a snapshot: put in place before the next start.
     Snapshot(Arc<Mutex<Option<Built>>>),
+    /// Stored bytes have rotted, which is noted down: the next start repairs them.
+    Damaged(String),
+    /// A quorum certified another header than this node computed: its ledger is checked before the next start, which comes
+    /// only if that explains it.
+    Contradicted(Fatal),
 }
 
 impl fmt::Display for Restart {
@@ -52,6 +57,8 @@ impl fmt::Display for Restart {
             Self::Stale { raft_id, why, .. } => write!(formatter, "it may not order under its number {raft_id}: {why}"),
             Self::Retired { raft_id, why, .. } => write!(formatter, "it gives up its number {raft_id}: {why}"),
             Self::Snapshot(_) => formatter.write_str("a snapshot of the ledger is here whole"),
+            Self::Damaged(what) => formatter.write_str(what),
+            Self::Contradicted(fatal) => write!(formatter, "its ledger is checked: {fatal}"),
         }
     }
 }
@@ -68,6 +75,11 @@ impl Shutdown {
     /// Stops the node because of a fault.
     pub fn fail(&self, code: &'static str, message: impl fmt::Display) {
         let message = message.to_string();
+        if matches!(self.restart_wanted(), Some(Restart::Damaged(_))) {
+            // What fails now fails because of the damage, or does not matter any more.
+            tracing::warn!(code, %message, "this failed while the node stops for its damage");
+            return self.token.cancel();
+        }
         tracing::error!(code, %message, "the node stops");
         let mut cause = self.cause.lock().unwrap_or_else(PoisonError::into_inner);
         cause.get_or_insert(Fatal { code, message });

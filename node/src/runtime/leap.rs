@@ -3,6 +3,7 @@
 //! come from several peers. The new ledger is built beside the one in use, and put in place when the node starts anew.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures::StreamExt as _;
@@ -41,6 +42,8 @@ pub(super) struct Leap {
     pub(super) progress: watch::Receiver<Progress>,
     /// Blocks that it may lie behind before it leaps.
     pub(super) lag_blocks: u64,
+    /// Counts what came and what was built of it: that a snapshot is on its way shows here, not in the height.
+    pub(super) fetched: Arc<AtomicU64>,
     pub(super) metrics: Arc<RuntimeMetrics>,
     pub(super) shutdown: Shutdown,
     /// When peers were asked last how far they are.
@@ -160,13 +163,15 @@ impl Leap {
         let (height, bytes) = (incoming.manifest().header.height, incoming.manifest().bytes);
         tracing::info!(height, bytes, seconds = started.elapsed().as_secs_f64(), "the snapshot is here");
         let (ledger, genesis, genesis_hash) = (self.home.ledger(), Arc::clone(&self.genesis), self.genesis_hash);
-        let mut refused = self.refused();
+        let (mut refused, fetched) = (self.refused(), Arc::clone(&self.fetched));
         // The work on the disk goes on without whoever waits for it, unless it is told.
         let _halts = HaltsOnDrop(incoming.halt());
         let built = tokio::task::spawn_blocking(move || {
             let options = ledger_options(&genesis, genesis_hash);
             let root = genesis_state_root(&genesis).map_err(|error| error.to_string())?;
-            let built = incoming.build(&ledger, &options, root, &mut |_| {});
+            let built = incoming.build(&ledger, &options, root, &mut |_| {
+                fetched.fetch_add(1, Ordering::Relaxed);
+            });
             built.map_err(|error| {
                 if error.refutes_snapshot() {
                     let peers = incoming.offered_by();
@@ -369,7 +374,10 @@ impl Leap {
             while let Some((peer, index, answer)) = asked.next().await {
                 let problem = match answer {
                     Ok(SnapshotAnswer::Part(bytes)) => match incoming.accept(index, &bytes) {
-                        Ok(()) => continue,
+                        Ok(()) => {
+                            self.fetched.fetch_add(1, Ordering::Relaxed);
+                            continue;
+                        }
                         Err(error) if !error.blames_peer() => return Err(error.to_string()),
                         Err(error) => {
                             tracing::warn!(%peer, part = index, %error, "a part of the snapshot is wrong; another peer is asked");

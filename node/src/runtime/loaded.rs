@@ -16,10 +16,12 @@ use galen_types::genesis::GENESIS_BYTES_MAX;
 use galen_types::member::{NodeAddress, NodeRole};
 use galen_types::{Genesis, Hash, NodeName, PublicKey, Timestamp};
 
+use super::damage::Damages;
 use super::keys::NodeKeys;
 use super::limits;
-use super::part::{Part, PartNotes, Stale};
+use super::part::{Part, PartNotes, Rejoin, Stale};
 use super::registered::Registered;
+use super::repair::RepairError;
 use super::start::StartError;
 use crate::config::{self, NodeConfig, read_text};
 use crate::home::NodeHome;
@@ -59,12 +61,25 @@ pub(crate) fn ledger_options(genesis: &Genesis, genesis_hash: Hash) -> LedgerOpt
 }
 
 impl Loaded {
-    pub(super) fn read(home: &NodeHome, config: NodeConfig) -> Result<Self, StartError> {
+    /// Reads a home. With `rejoin` the node takes no other part than that, whatever the chain says of it.
+    pub(super) fn read(
+        home: &NodeHome,
+        config: NodeConfig,
+        damages: &Damages,
+        rejoin: Option<Rejoin>,
+    ) -> Result<Self, StartError> {
         let genesis = Arc::new(Genesis::from_toml(&read_text(home.genesis(), GENESIS_BYTES_MAX as u64)?)?);
         let genesis_hash = genesis.hash();
-        let bootstrap = Bootstrap::load(home)?.map(Arc::new);
+        let repairs = rejoin.as_ref().is_some_and(|rejoin| rejoin.damage.is_some());
+        let known = if repairs { Bootstrap::load_known(home) } else { None };
+        let bootstrap = match known {
+            Some(known) => Some(Arc::new(known)),
+            None => Bootstrap::load(home)?.map(Arc::new),
+        };
         let founding = genesis.nodes().into_iter().find(|node| node.name == config.node);
         let ledger = Arc::new(Ledger::open(&home.ledger(), &ledger_options(&genesis, genesis_hash))?);
+        damages.watch(&ledger);
+        ledger.keep_signed_mark(&home.signed())?;
         let verified = Arc::new(VerifiedCache::default());
         let mut held = held::load(home, &genesis_hash)?;
         // Also writes the founding state into a new ledger.
@@ -84,6 +99,10 @@ impl Loaded {
         let executor = make(Vec::new(), false, &held)?;
         // What the ledger went on by is believed as what its operator gave it.
         held.add_recorded(&LedgerState(ledger.view()?)).map_err(galen_chain::ExecutorError::from)?;
+        // Also by the ledger that takes this one's place, should it rot.
+        for recovery in held.documents() {
+            held::keep_document(home, recovery.clone()).map_err(RepairError::from)?;
+        }
         let registered = Registered::of(&ledger, &config.node)?;
         let knows_where = bootstrap.is_some() || JoinFile::load(home)?.is_some();
         if registered.own.is_none() && registered.height == 0 && !knows_where {
@@ -106,9 +125,14 @@ impl Loaded {
         let founding_id = founding.filter(|node| node.role == NodeRole::Voter).map(|node| node.raft_id);
         let notes = PartNotes::new(home);
         let retired = registered.own_retired().filter(|_| is_own_key);
-        let part = notes.part(record, retired, founding_id, &ledger)?;
+        let part = match rejoin {
+            Some(rejoin) => Part::Rejoin(rejoin),
+            None => notes.part(record, retired, founding_id, &ledger)?,
+        };
         // Also a node that follows may hold blocks that only their own voters can certify, itself among them.
         drop(executor);
+        // A copy that is not whole yet is nothing to sign from.
+        let voting = if repairs { Vec::new() } else { voting };
         let voting_keys = voting.iter().map(galen_types::SecretKey::public_key).collect();
         let executor = make(voting, matches!(part, Part::Order { .. }), &held)?;
         if let Part::Follow { stale: Some(Stale { raft_id, why }) } = &part {
@@ -189,9 +213,14 @@ impl Loaded {
         Ok(DialTargets::of_listening([&multiaddress(&self.config.network.listen)?]))
     }
 
+    /// Whose the ordering log of a number is.
+    pub(super) fn identity(&self, raft_id: u64) -> Identity {
+        Identity { cluster: self.genesis_hash.0, node: RaftId(raft_id) }
+    }
+
     /// Opens the ordering log of a number.
     pub(super) fn log(&self, raft_id: u64) -> Result<(Log<RealVfs>, Recovered), StartError> {
-        let identity = Identity { cluster: self.genesis_hash.0, node: RaftId(raft_id) };
+        let identity = self.identity(raft_id);
         let folder = self.home.log(raft_id);
         // A voter that was behind when a recovery named it, and came to the recovery's block by following: its log begins
         // there too. Without it the others may have no majority.

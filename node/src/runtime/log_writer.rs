@@ -4,7 +4,8 @@
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use galen_consensus::vfs::RealVfs;
-use galen_consensus::{Log, Persist};
+use galen_consensus::{Extent, Log, Persist};
+use tokio::sync::watch;
 
 use super::fatal::Shutdown;
 use super::metrics::RuntimeMetrics;
@@ -15,6 +16,7 @@ pub(super) fn run(
     mut log: Log<RealVfs>,
     writes: &Receiver<Vec<Persist>>,
     ordering: &SyncSender<OrderingInput>,
+    extent: &watch::Sender<Extent>,
     shutdown: &Shutdown,
     metrics: &RuntimeMetrics,
 ) {
@@ -29,6 +31,7 @@ pub(super) fn run(
             shutdown.fail(error.code(), format_args!("the ordering log cannot be written: {error}"));
             return;
         }
+        extent.send_replace(log.extent());
         metrics.log_sync_seconds.observe(started.elapsed().as_secs_f64());
         if ordering.send(OrderingInput::Persisted(token)).is_err() {
             return;

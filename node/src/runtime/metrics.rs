@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use galen_chain::orderer::MembershipProgress;
 use galen_p2p::NetworkHandle;
+use galen_types::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -71,6 +72,16 @@ pub(super) struct RuntimeMetrics {
     pub(super) history_from: Gauge,
     /// Blocks whose bodies were deleted.
     pub(super) blocks_pruned: Counter,
+    /// Bytes that the scrub read.
+    pub(super) scrub_bytes: Counter,
+    /// What the scrub found wrong.
+    pub(super) scrub_findings: Counter,
+    /// When everything had been read last.
+    pub(super) scrub_completed: Gauge,
+    /// 1 while the ledger is being repaired.
+    pub(super) damaged: Gauge,
+    /// Stored files that the last pass found wrong.
+    pub(super) files_damaged: Gauge,
 }
 
 impl RuntimeMetrics {
@@ -105,6 +116,11 @@ impl RuntimeMetrics {
             snapshot_pause_seconds: seconds(),
             history_from: Gauge::default(),
             blocks_pruned: Counter::default(),
+            scrub_bytes: Counter::default(),
+            scrub_findings: Counter::default(),
+            scrub_completed: Gauge::default(),
+            damaged: Gauge::default(),
+            files_damaged: Gauge::default(),
         };
         let gauges = [
             ("epoch", "Epoch of the voter set: counts its changes", &metrics.epoch),
@@ -114,6 +130,17 @@ impl RuntimeMetrics {
                 "stale",
                 "1 where this node's disk is new, old or lost its ordering log, so that it may not order under its number",
                 &metrics.stale,
+            ),
+            (
+                "scrub_completed_timestamp_seconds",
+                "When the scrub had read everything last, 0 for never",
+                &metrics.scrub_completed,
+            ),
+            ("ledger_damaged", "1 while a damaged ledger is fetched anew from peers", &metrics.damaged),
+            (
+                "files_damaged",
+                "Stored files that the scrub's last pass found changed or missing",
+                &metrics.files_damaged,
             ),
             ("membership_joint", "1 while two sets of voters hold at once in ordering", &metrics.membership_joint),
             (
@@ -160,6 +187,8 @@ impl RuntimeMetrics {
                 "Snapshots from peers that this process put in place",
                 &metrics.snapshots_installed,
             ),
+            ("scrub_bytes", "Bytes of log, ledger and files that the scrub has read again", &metrics.scrub_bytes),
+            ("scrub_findings", "Things that the scrub found wrong; any but zero wants a look", &metrics.scrub_findings),
             ("ledger_blocks_pruned", "Blocks whose transactions and receipts were deleted", &metrics.blocks_pruned),
             ("chain_transactions", "Transactions recorded in blocks, refused ones included", &metrics.transactions),
             (
@@ -220,6 +249,11 @@ impl RuntimeMetrics {
     /// How this node takes part.
     pub(super) fn participation(&self, participation: Participation) {
         self.stale.set(i64::from(participation == Participation::Stale));
+    }
+
+    /// When everything had been read last.
+    pub(super) fn scrubbed(&self, last: Option<Timestamp>) {
+        self.scrub_completed.set(last.map_or(0, |last| i64::try_from(last.0 / 1000).unwrap_or(i64::MAX)));
     }
 
     /// The lowest height held whole.

@@ -14,6 +14,7 @@
 //! | check task (voters) | - | what peers know of this node | ordering and execution, by the gate |
 //! | inquiry task | linearizable reads of nodes that do not order | HTTP | voters |
 //! | past task | fetching and pruning what is old | peers | the ledger |
+//! | `scrub` thread | reading again all that is stored | the log writer's word how far the log goes | `damage` |
 //! | aggregation task (aggregators) | running jobs | certified height | sites, chain |
 //! | HTTP tasks | - | clients | admission, ledger views, files, jobs |
 //!
@@ -23,6 +24,7 @@
 mod admission;
 mod archive;
 mod chain_view;
+pub(crate) mod damage;
 mod execution;
 pub mod fatal;
 mod gate;
@@ -47,13 +49,16 @@ mod reading;
 mod receipts;
 mod registered;
 mod relay;
+mod repair;
 mod room;
+mod scrub;
 mod service;
 mod standing;
 mod start;
 mod supervisor;
 mod sync;
 mod threads;
+mod throttle;
 
 pub use chain_view::LedgerChainView;
 pub use execution::Progress;

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use galen_p2p::{DialTargets, dial_applicant};
+use galen_types::api::NodeStorage;
 use galen_types::member::NodeAddress;
-use galen_types::{NodeName, PublicKey};
+use galen_types::{NodeName, PublicKey, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::archive::Archive;
 use super::limits;
 use super::loaded::multiaddress;
+use super::metrics::RuntimeMetrics;
 use super::ordering::{OrderingInput, OrderingReport, TransferRefusal};
 use super::part::Part;
 use super::service::Chain;
@@ -42,6 +44,8 @@ pub(super) struct Operations {
     pub(super) tick: Duration,
     /// The applicants' hosts that this node dials.
     pub(super) dials: DialTargets,
+    /// Counts.
+    pub(super) metrics: Arc<RuntimeMetrics>,
     /// Held while a backup is made.
     pub(super) backing_up: tokio::sync::Mutex<()>,
 }
@@ -120,7 +124,7 @@ impl OperatorService for Chain {
         let ticks = u32::try_from(change.since_ticks).unwrap_or(u32::MAX);
         let raft_id = match &operations.part {
             Part::Order { raft_id } => *raft_id,
-            Part::Follow { .. } => self.registered.borrow().own_active().map_or(0, |own| own.raft_id),
+            Part::Follow { .. } | Part::Rejoin(_) => self.registered.borrow().own_active().map_or(0, |own| own.raft_id),
         };
         OrderingStatus {
             participation: standing.participation,
@@ -131,6 +135,15 @@ impl OperatorService for Chain {
             change_pending_seconds: if change.pending { operations.tick.saturating_mul(ticks).as_secs() } else { 0 },
             blocked_by: change.blocked_by,
             history_from: self.ledger.view().and_then(|view| view.bodies_from()).unwrap_or(1),
+        }
+    }
+
+    fn storage(&self) -> NodeStorage {
+        let metrics = &self.operations.metrics;
+        let scrubbed = u64::try_from(metrics.scrub_completed.get()).ok().filter(|seconds| *seconds > 0);
+        NodeStorage {
+            scrubbed: scrubbed.map(|seconds| Timestamp(seconds.saturating_mul(1000))),
+            files_damaged: u64::try_from(metrics.files_damaged.get()).unwrap_or(0),
         }
     }
 

@@ -25,6 +25,7 @@ use galen_types::member::{Node, NodeRole};
 use galen_types::{Hash, NodeName};
 use serde::{Deserialize, Serialize};
 
+use super::damage::LedgerDamage;
 use crate::home::NodeHome;
 use crate::operate::files::{FileError, create_folder, remove, sync_folder, write_atomically};
 
@@ -41,6 +42,30 @@ pub(crate) enum Part {
         /// The number.
         raft_id: u64,
     },
+    /// It follows, without a word in ordering, until its ledger has come so far that it can take its part.
+    Rejoin(Rejoin),
+}
+
+/// What a node waits for that follows until its ledger has come so far that it can take its part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rejoin {
+    /// The damage for which its ledger comes anew from its peers; `None` where it is merely behind.
+    pub(crate) damage: Option<LedgerDamage>,
+    /// Its ordering log begins after this entry: the ledger must hold it.
+    pub(crate) until_index: u64,
+}
+
+impl Rejoin {
+    /// Why, for people.
+    pub(crate) fn told(&self) -> String {
+        match &self.damage {
+            Some(damage) => format!("its ledger was damaged in {}; it is fetched anew from peers", damage.told()),
+            None => format!(
+                "its ledger is behind its ordering log, which begins after entry {}: it fetches the blocks from peers",
+                self.until_index
+            ),
+        }
+    }
 }
 
 /// A number that this node may not use any more.
@@ -208,6 +233,14 @@ impl<'home> PartNotes<'home> {
     pub(crate) fn abandon(&self, raft_id: u64, log_end: LogEnd, ledger: &Ledger) -> Result<(), PartError> {
         ledger.note_ordering_started(raft_id)?;
         write(&self.gave_up_path(), &GaveUp { raft_id, term: log_end.term, index: log_end.index })?;
+        self.set_aside(raft_id)?;
+        remove(&self.asked_path())?;
+        remove(&self.unchecked_path())?;
+        Ok(())
+    }
+
+    /// Takes the damaged log of a number out of use, where no ledger can be told.
+    pub(crate) fn set_aside_damaged(&self, raft_id: u64) -> Result<(), PartError> {
         self.set_aside(raft_id)?;
         remove(&self.asked_path())?;
         remove(&self.unchecked_path())?;

@@ -24,6 +24,7 @@ use galen_types::{NodeName, PublicKey, VoterSet};
 use tokio::sync::watch;
 
 use super::fatal::Shutdown;
+use crate::home::NodeHome;
 use crate::operate::Bootstrap;
 
 /// Rows read at a time.
@@ -138,7 +139,7 @@ impl Registered {
     /// Whether the peers that this node was given when it joined count still. No longer, once the chain has come as far,
     /// or to where it registers this node as it is (its key): from then on the chain alone says who its peers are.
     pub(crate) fn needs(&self, given: &Bootstrap, own_key: &PublicKey) -> bool {
-        given.height > self.height && self.own.as_ref().is_none_or(|own| own.key != *own_key)
+        given.height > self.height && (given.is_own || self.own.as_ref().is_none_or(|own| own.key != *own_key))
     }
 
     /// Whom the network lets in: those that the chain knows, with the keys and addresses that it says; those that this
@@ -187,16 +188,23 @@ pub(super) async fn follow(
     mut registered: watch::Receiver<Arc<Registered>>,
     mut named: watch::Receiver<BTreeSet<RaftId>>,
     network: NetworkHandle,
+    home: NodeHome,
     mut given: Option<Arc<Bootstrap>>,
     own_key: PublicKey,
     shutdown: Shutdown,
 ) {
     let mut prefers_given = false;
+    let mut known: Option<BTreeMap<NodeName, Node>> = None;
     loop {
         let now = Arc::clone(&registered.borrow_and_update());
         let numbers = named.borrow_and_update().clone();
         given = given.filter(|given| now.needs(given, &own_key));
         network.set_registry(now.peers(given.as_deref(), prefers_given, &numbers)).await;
+        // While a ledger comes anew, what the former one said last is worth more.
+        if given.is_none() && now.height > 0 && known.as_ref() != Some(&now.nodes) {
+            known = Some(now.nodes.clone());
+            keep_known(&home, &now).await;
+        }
         tracing::debug!(
             height = now.height,
             nodes = now.nodes.len(),
@@ -212,6 +220,16 @@ pub(super) async fn follow(
                 prefers_given ^= network.connected_count() == 0;
             }
         }
+    }
+}
+
+/// Keeps where peers are in a file, for when the ledger cannot be read any more.
+async fn keep_known(home: &NodeHome, now: &Registered) {
+    let (home, nodes) = (home.clone(), now.nodes.values().cloned().collect());
+    let known = Bootstrap { height: now.height, nodes, is_own: true };
+    let written = tokio::task::spawn_blocking(move || known.write_known(&home)).await;
+    if let Ok(Err(error)) = written {
+        tracing::warn!(%error, "where peers are cannot be noted down");
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use galen_ledger::snapshot::Manifest;
 
 /// Bytes that are left free for the ledger in use and the ordering log, which go on meanwhile.
-const SPARED_BYTES: u64 = 1 << 30;
+pub(super) const SPARED_BYTES: u64 = 1 << 30;
 
 /// Bytes per row of the state that the new ledger's tree takes beside the row, with what is sorted on the way to it: a
 /// generous bound of what was measured.

@@ -23,6 +23,7 @@ use super::fatal::Shutdown;
 use super::operations::Operations;
 use super::ordering::Leadership;
 use super::reading::Reading;
+use super::part::Part;
 use super::receipts::{Receipts, Settled};
 use super::registered::Registered;
 use crate::http::services::{ChainService, ChainView, ErrorKind, HealthCheck, HealthService, ServiceError};
@@ -407,6 +408,9 @@ impl HealthService for Chain {
             },
             HealthCheck { name: "disk", ok: disk.is_ok(), detail: disk.unwrap_or_else(|problem| problem) },
         ];
+        if let Part::Rejoin(rejoin) = &self.operations.part {
+            checks.push(HealthCheck { name: "repaired", ok: false, detail: rejoin.told() });
+        }
         if self.operations.is_ordering() {
             let detail = leader.as_ref().map_or("no leader is known".to_owned(), |leader| format!("{leader} leads"));
             checks.push(HealthCheck { name: "leader-known", ok: leader.is_some(), detail });

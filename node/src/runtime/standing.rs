@@ -2,6 +2,7 @@
 //! the voter set when they are due, and has the node start anew when other threads are needed than those that run.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use galen_ledger::{Ledger, LedgerError};
@@ -18,8 +19,9 @@ use super::limits;
 use super::metrics::RuntimeMetrics;
 use super::ordering::OrderingReport;
 use super::own_transactions::NodeSigner;
-use super::part::{Part, PartNotes};
+use super::part::{Part, PartNotes, Rejoin};
 use super::registered::Registered;
+use super::repair;
 use super::service::Chain;
 use crate::home::NodeHome;
 use crate::http::services::Participation;
@@ -66,6 +68,10 @@ pub(super) struct Keeper {
     pub(super) chain: Arc<Chain>,
     /// Who refuses this node.
     pub(super) network: NetworkHandle,
+    /// How long a repair waits for something to come.
+    pub(super) patience: Duration,
+    /// Counts what comes of a snapshot.
+    pub(super) fetched: Arc<AtomicU64>,
     /// Where its standing is told.
     pub(super) standing: watch::Sender<Standing>,
     /// Counts.
@@ -84,6 +90,13 @@ enum Step {
     HandOver,
     /// Start anew.
     Restart(Restart),
+    /// The ledger that came in the place of a damaged one is whole.
+    Repaired {
+        /// This node's number in ordering by the chain; 0 for none.
+        raft_id: u64,
+    },
+    /// Nothing comes that a repair needs.
+    GiveUp(String),
 }
 
 /// What a node asks the chain for.
@@ -128,6 +141,7 @@ impl Keeper {
         let mut attempts = Attempts::new();
         let mut refused_since: Option<Instant> = None;
         let mut refused = String::new();
+        let mut progress = RepairProgress::new();
         loop {
             let registered = Arc::clone(&self.registered.borrow_and_update());
             if let Err(error) = self.look_again(&registered) {
@@ -137,7 +151,14 @@ impl Keeper {
             if let Err(error) = self.note_began(registered.height) {
                 return self.shutdown.fail(error.code(), &error);
             }
-            let (step, mut standing) = self.step(&registered, &mut refused_since);
+            let (step, mut standing) = match &self.part {
+                Part::Rejoin(rejoin) => match self.rejoin(rejoin, &registered, &mut progress) {
+                    Ok(next) => next,
+                    // What reads the ledger has noted it down.
+                    Err(error) => return self.shutdown.fail(error.code(), &error),
+                },
+                Part::Follow { .. } | Part::Order { .. } => self.step(&registered, &mut refused_since),
+            };
             if !refused.is_empty() && matches!(step, Step::Ask(_)) {
                 standing.detail = format!("{}; {refused}", standing.detail);
             }
@@ -145,6 +166,8 @@ impl Keeper {
             match step {
                 Step::Wait => {}
                 Step::Restart(why) => return self.shutdown.restart(why),
+                Step::GiveUp(why) => return self.shutdown.fail("ledger-damaged-no-copy", why),
+                Step::Repaired { raft_id } => return self.end_repair(raft_id).await,
                 Step::HandOver if attempts.due() => {
                     self.hand_over(&registered).await;
                     attempts.failed();
@@ -249,6 +272,57 @@ impl Keeper {
         }
     }
 
+    /// What a node does that follows until its ledger has come so far that it can take its part.
+    fn rejoin(
+        &self,
+        rejoin: &Rejoin,
+        registered: &Registered,
+        progress: &mut RepairProgress,
+    ) -> Result<(Step, Standing), LedgerError> {
+        let tip = self.ledger.tip()?.height;
+        let detail = format!("{}; it has come to height {tip}", rejoin.told());
+        let standing = Standing { participation: Participation::Repairing, detail };
+        let caught_up = *self.caught_up.borrow();
+        let Some(damage) = &rejoin.damage else {
+            let reached = caught_up && self.ledger.applied()?.index >= rejoin.until_index;
+            let step = if reached { restart("its ledger has come to where its log begins") } else { Step::Wait };
+            return Ok((step, standing));
+        };
+        let certified = self.ledger.certified_height();
+        let needed = damage.certified_height.max(needed_height(self.ledger.signed_mark_height()));
+        if caught_up && certified >= needed && tip > 0 {
+            return Ok((Step::Repaired { raft_id: registered.own_active().map_or(0, |own| own.raft_id) }, standing));
+        }
+        let is_stuck = progress.is_stuck((tip, self.fetched.load(Ordering::Relaxed)), self.patience);
+        let step = if is_stuck {
+            let known = needed.max(tip.saturating_add(1));
+            Step::GiveUp(format!(
+                "the ledger is damaged: {}; no peer has given a sound copy for {} s: of the chain up to height {known} \
+                 nothing comes from height {} on ({} peers connected). Start the other nodes, or restore this node or the \
+                 consortium from a backup (docs/runbook.md, `Stored bytes have rotted`); the damaged ledger is kept in {}",
+                damage.told(),
+                self.patience.as_secs(),
+                tip.saturating_add(1),
+                self.network.connected_count(),
+                self.home.damaged_ledger().display()
+            ))
+        } else {
+            Step::Wait
+        };
+        Ok((step, standing))
+    }
+
+    /// Takes over what proves itself, and starts anew as what the node is.
+    async fn end_repair(&self, raft_id: u64) {
+        let (home, ledger) = (self.home.clone(), Arc::clone(&self.ledger));
+        let ended = tokio::task::spawn_blocking(move || repair::finish(&home, &ledger, raft_id)).await;
+        match ended {
+            Ok(Ok(())) => self.shutdown.restart(Restart::Part("its ledger is repaired".to_owned())),
+            Ok(Err(error)) => self.shutdown.fail(error.code(), &error),
+            Err(error) => self.shutdown.fail("internal-error", error),
+        }
+    }
+
     fn step(&self, registered: &Registered, refused_since: &mut Option<Instant>) -> (Step, Standing) {
         let standing = |participation, detail: String| Standing { participation, detail };
         let caught_up = *self.caught_up.borrow();
@@ -271,7 +345,7 @@ impl Keeper {
                     );
                     (step, standing(Participation::Retired, detail))
                 }
-                (Part::Follow { .. }, Some(_)) => {
+                (Part::Follow { .. } | Part::Rejoin(_), Some(_)) => {
                     let detail = "this node or its member is suspended, left or removed: peers refuse it; it serves what it holds";
                     (Step::Wait, standing(Participation::Retired, detail.to_owned()))
                 }
@@ -288,7 +362,7 @@ impl Keeper {
                 Part::Follow { .. } if keys::lies_ready(&self.home, &self.node, &record.key) => {
                     restart("its key was replaced")
                 }
-                Part::Follow { .. } => Step::Wait,
+                Part::Follow { .. } | Part::Rejoin(_) => Step::Wait,
             };
             return (step, standing(Participation::Following, detail));
         }
@@ -324,6 +398,8 @@ impl Keeper {
                 let step = if caught_up { Step::Ask(Wish::Number { replaces: 0 }) } else { Step::Wait };
                 (step, standing(Participation::Starting, detail.to_owned()))
             }
+            // Handled before.
+            Part::Rejoin(rejoin) => (Step::Wait, standing(Participation::Repairing, rejoin.told())),
             Part::Follow { .. } => (
                 restart(&format!("the chain gives it the number {number} in ordering")),
                 standing(Participation::Starting, format!("it starts to order under the number {number}")),
@@ -406,6 +482,32 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Whether what a repair needs still comes.
+struct RepairProgress {
+    seen: (u64, u64),
+    since: Instant,
+}
+
+impl RepairProgress {
+    fn new() -> Self {
+        Self { seen: (0, 0), since: Instant::now() }
+    }
+
+    /// Whether neither the height nor what was fetched of a snapshot has changed for so long.
+    fn is_stuck(&mut self, now: (u64, u64), patience: Duration) -> bool {
+        if now != self.seen {
+            (self.seen, self.since) = (now, Instant::now());
+        }
+        self.since.elapsed() >= patience
+    }
+}
+
+/// The height that must be certified again before a repair ends, by the highest that was signed: certification follows
+/// signatures, and those blocks may wait for this very node.
+fn needed_height(signed: u64) -> u64 {
+    signed.saturating_sub(limits::SYNC_LAG_VOTER)
 }
 
 /// The code with which the network refuses a node that is not registered.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -22,8 +23,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::admission::{Admission, Target};
 use super::archive::{self, Archive};
+use super::damage::{DamageNotes, Damages, FoundBy, Stage};
 use super::execution::{Execution, ExecutionHandle, ExecutionInput, Progress};
-use super::fatal::{Restart, Shutdown};
+use super::fatal::{Fatal, Restart, Shutdown};
 use super::gate::Gate;
 use super::inquiry::Inquiry;
 use super::knowledge::{Check, Knowledge, Verdict};
@@ -35,11 +37,13 @@ use super::network::Dispatch;
 use super::operations::Operations;
 use super::ordering::{Leadership, Ordering, OrderingInput, OrderingReport};
 use super::own_transactions::NodeSigner;
-use super::part::{Part, PartError, PartNotes, Unchecked};
+use super::part::{Part, PartError, PartNotes, Rejoin, Unchecked};
 use super::past::Past;
 use super::reading::Reading;
 use super::receipts::Receipts;
 use super::relay::Relay;
+use super::repair::{self, RepairError};
+use super::scrub::{LogToScrub, Scrub};
 use super::service::Chain;
 use super::standing::{Keeper, Standing};
 use super::sync::Sync;
@@ -112,6 +116,12 @@ pub enum StartError {
     /// A snapshot that was received cannot be put in place.
     #[error(transparent)]
     Snapshot(#[from] galen_ledger::SnapshotError),
+    /// What rotted cannot be repaired.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
+    /// A quorum certified another header than this node computed, and what it stores is sound.
+    #[error("{0}")]
+    Contradicted(Fatal),
     /// It cannot join.
     #[error(transparent)]
     Join(#[from] JoinError),
@@ -159,6 +169,8 @@ impl StartError {
             Self::Recovery(error) => error.code(),
             Self::State(_) => "state-unreadable",
             Self::Snapshot(error) => error.code(),
+            Self::Repair(error) => error.code(),
+            Self::Contradicted(fatal) => fatal.code,
             Self::Join(error) => error.code(),
             Self::NotClosed => "ledger-not-closed",
             Self::Ordering(error) => error.code(),
@@ -194,9 +206,9 @@ impl Running {
         config: NodeConfig,
         http_socket: HttpSocket,
     ) -> Result<Self, StartError> {
-        let shutdown = Shutdown::default();
-        let mut network = None;
-        let outcome = Self::start_until(home, config, http_socket, shutdown.clone(), &mut network).await;
+        let read = open(home, config)?;
+        let (shutdown, mut network) = (read.shutdown.clone(), None);
+        let outcome = Self::start_until(home, read, http_socket, &mut network).await;
         if outcome.is_err() {
             // What had begun ends, and lets go of the ports and the ledger: the start may be tried again.
             shutdown.stop();
@@ -209,12 +221,12 @@ impl Running {
 
     async fn start_until(
         home: &NodeHome,
-        config: NodeConfig,
+        read: Read,
         http_socket: HttpSocket,
-        shutdown: Shutdown,
         started: &mut Option<NetworkHandle>,
     ) -> Result<Self, StartError> {
-        let (loaded, opened) = open(home, config)?;
+        let Read { loaded, opened, shutdown } = read;
+        let damages = Damages::new(home, &shutdown);
         let node = loaded.config.node.clone();
         let mut registry = Registry::with_prefix("galen");
         let metrics = Arc::new(RuntimeMetrics::register(&mut registry));
@@ -268,9 +280,13 @@ impl Running {
         let mut threads = Threads::default();
         let mut tasks = Tasks::new(shutdown.clone());
         let mut ordering_inputs = None;
+        let mut log_to_scrub = None;
+        metrics.damaged.set(i64::from(matches!(&loaded.part, Part::Rejoin(Rejoin { damage: Some(_), .. }))));
         let target = if let Some(Opened { raft_id, log, log_end, orderer }) = opened {
+            // After a repair the ledger may not have come to what was signed here; the note of it is no older disk's.
+            let height = tip.height.max(ledger.signed_mark_height());
             let unchecked = notes
-                .begin_check(Unchecked { raft_id, height: tip.height, last_index: log_end.index })
+                .begin_check(Unchecked { raft_id, height, last_index: log_end.index })
                 .map_err(PartError::from)?;
             let check = Check {
                 network: network.clone(),
@@ -313,9 +329,12 @@ impl Running {
                 metrics: Arc::clone(&metrics),
                 tick: Duration::from_millis(loaded.config.ordering.tick_ms),
             };
+            let (extent, extent_receiver) = watch::channel(log.extent());
+            let identity = loaded.identity(raft_id);
+            log_to_scrub = Some(LogToScrub { raft_id, identity, extent: extent_receiver });
             let (log_inputs, log_shutdown, log_metrics) = (inputs.clone(), shutdown.clone(), Arc::clone(&metrics));
             threads.start("log", &shutdown, move || {
-                log_writer::run(log, &writes_receiver, &log_inputs, &log_shutdown, &log_metrics);
+                log_writer::run(log, &writes_receiver, &log_inputs, &extent, &log_shutdown, &log_metrics);
             })?;
             threads.start("ordering", &shutdown, move || ordering.run(&inputs_receiver))?;
             ordering_inputs = Some(inputs.clone());
@@ -357,6 +376,7 @@ impl Running {
             part: loaded.part.clone(),
             tick: Duration::from_millis(loaded.config.ordering.tick_ms),
             dials: loaded.dials()?,
+            metrics: Arc::clone(&metrics),
             backing_up: tokio::sync::Mutex::new(()),
         };
         let (inquiries, inquirers) = mpsc::channel(limits::INQUIRIES_MAX);
@@ -405,6 +425,7 @@ impl Running {
         let knowledge =
             Knowledge { ledger: Arc::clone(&ledger), seen: Arc::clone(&seen), ordering: report_receiver.clone() };
 
+        let fetched = Arc::new(AtomicU64::new(0));
         let keeper = Keeper {
             node: node.clone(),
             key: loaded.keys.public_key(),
@@ -422,6 +443,8 @@ impl Running {
             chain: Arc::clone(&chain),
             network: network.clone(),
             standing,
+            patience: Duration::from_secs(loaded.config.scrub.repair_patience_seconds),
+            fetched: Arc::clone(&fetched),
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
         };
@@ -430,6 +453,7 @@ impl Running {
             registered_receiver.clone(),
             named_receiver,
             network.clone(),
+            home.clone(),
             loaded.bootstrap.clone(),
             loaded.keys.public_key(),
             shutdown.clone(),
@@ -453,6 +477,7 @@ impl Running {
             home: home.clone(),
             progress: progress_receiver.clone(),
             lag_blocks: loaded.config.sync.snapshot_lag_blocks,
+            fetched,
             metrics: Arc::clone(&metrics),
             shutdown: shutdown.clone(),
             asked: None,
@@ -476,6 +501,23 @@ impl Running {
             metrics: Arc::clone(&metrics),
         };
         tasks.start("network", dispatch.run(network_events));
+        let scrub = Scrub {
+            home: home.clone(),
+            section: loaded.config.scrub.clone(),
+            genesis: Arc::clone(&loaded.genesis),
+            ledger: Arc::clone(&ledger),
+            log: log_to_scrub,
+            files: Arc::clone(&files),
+            caught_up: caught_up_receiver.clone(),
+            damages: damages.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            metrics: Arc::clone(&metrics),
+            shutdown: shutdown.clone(),
+        };
+        // What is being repaired is read as it comes.
+        if !matches!(loaded.part, Part::Rejoin(_)) {
+            threads.start("scrub", &shutdown, move || scrub.run())?;
+        }
         let catching_up = Sync {
             network: network.clone(),
             execution: execution.clone(),
@@ -521,6 +563,7 @@ impl Running {
             receipts,
             progress,
             events: stream,
+            damages,
             shutdown: shutdown.clone(),
             metrics,
         };
@@ -567,15 +610,68 @@ struct Opened {
     orderer: Orderer,
 }
 
-/// Reads a home, and opens its ordering log where the node orders. A number that the log itself knows to be out of
-/// ordering is given up: a crash came between the two.
-fn open(home: &NodeHome, config: NodeConfig) -> Result<(Loaded, Option<Opened>), StartError> {
+/// What a start begins with.
+struct Read {
+    loaded: Loaded,
+    opened: Option<Opened>,
+    shutdown: Shutdown,
+}
+
+/// How often what is found damaged at one start is repaired before it gives up: the ledger, then the log, and once more.
+const REPAIRS_MAX: usize = 4;
+
+/// Reads a home, and opens its ordering log where the node orders. What is noted down as damaged is repaired first, and
+/// so is what turns out to be damaged on the way.
+fn open(home: &NodeHome, config: NodeConfig) -> Result<Read, StartError> {
+    let mut repairs = 0;
     loop {
-        let loaded = Loaded::read(home, config.clone())?;
+        let damage = repair::settle(home)?;
+        let shutdown = Shutdown::default();
+        let damages = Damages::new(home, &shutdown);
+        let rejoin = damage.map(|damage| Rejoin { damage: Some(damage), until_index: 0 });
+        let error = match open_settled(home, config.clone(), &damages, rejoin) {
+            Ok((loaded, opened)) => return Ok(Read { loaded, opened, shutdown }),
+            Err(error) => error,
+        };
+        let notes = DamageNotes::new(home);
+        match &error {
+            // The log's folder says whose it is.
+            StartError::Log(damage) if notes.log().is_some() => tracing::error!(code = damage.code(), %damage),
+            StartError::Ledger(damage) | StartError::Executor(ExecutorError::Ledger(damage)) if damage.is_damage() => {
+                notes.note_ledger(FoundBy::Start, damage, 0).map_err(RepairError::from)?;
+            }
+            // A reader that does not say what it met: whoever gave it its bytes noted it down.
+            _ => {}
+        }
+        let is_noted = notes.ledger().is_some_and(|note| note.stage == Stage::Found) || notes.log().is_some();
+        if !is_noted || repairs >= REPAIRS_MAX {
+            return Err(error);
+        }
+        repairs += 1;
+        tracing::error!(code = error.code(), %error, "what this node stores is damaged; it is repaired");
+    }
+}
+
+/// The same, once there is nothing left to repair beforehand. A number that the log itself knows to be out of ordering is
+/// given up: a crash came between the two. A ledger that is behind its log follows until it is not.
+fn open_settled(
+    home: &NodeHome,
+    config: NodeConfig,
+    damages: &Damages,
+    mut rejoin: Option<Rejoin>,
+) -> Result<(Loaded, Option<Opened>), StartError> {
+    loop {
+        let loaded = Loaded::read(home, config.clone(), damages, rejoin.take())?;
         let Part::Order { raft_id } = loaded.part else { return Ok((loaded, None)) };
         let notes = PartNotes::new(home);
         // The log before the note that it is in use: a note without a log says that a log was lost.
-        let (log, recovered) = loaded.log(raft_id)?;
+        let (log, recovered) = match loaded.log(raft_id) {
+            Err(StartError::Log(error)) if error.is_damage() => {
+                damages.log(FoundBy::Start, raft_id, &error);
+                return Err(error.into());
+            }
+            opened => opened?,
+        };
         notes.take_up(raft_id, &loaded.ledger)?;
         let log_end = recovered.log_end();
         match loaded.orderer(raft_id, recovered) {
@@ -584,6 +680,15 @@ fn open(home: &NodeHome, config: NodeConfig) -> Result<(Loaded, Option<Opened>),
                 tracing::info!(raft_id, "ordering has gone on without this node: it gives up its number");
                 drop(log);
                 notes.abandon(raft_id, log_end, &loaded.ledger)?;
+            }
+            Err(StartError::Ordering(OrderingConfigError::LedgerBehind { applied, snapshot })) => {
+                tracing::warn!(
+                    code = "consensus-ledger-behind",
+                    applied,
+                    snapshot,
+                    "the ledger is behind what the ordering log was cut below: this node follows until it is not"
+                );
+                rejoin = Some(Rejoin { damage: None, until_index: snapshot });
             }
             Err(error) => return Err(error),
         }

@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 
 use galen_consensus::LogEnd;
 use galen_ledger::{Ledger, LedgerError, SnapshotError};
-use galen_types::NodeName;
+use galen_types::genesis::GENESIS_BYTES_MAX;
+use galen_types::{Genesis, NodeName};
 use tokio::task::JoinHandle;
 
+use super::damage::{DamageNotes, FoundBy};
 use super::fatal::{Fatal, Restart, Shutdown};
 use super::limits;
 use super::part::PartNotes;
+use super::repair::RepairError;
 use super::start::{Running, StartError};
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, read_text};
 use crate::home::NodeHome;
 use crate::http::HttpSocket;
 use crate::operate::join;
@@ -146,6 +149,9 @@ async fn start_anew(
             give_up(home, raft_id, log_end, deadline).await?;
         }
         Restart::Retired { raft_id, log_end, .. } => give_up(home, raft_id, log_end, deadline).await?,
+        // The start does what the note says.
+        Restart::Damaged(_) => {}
+        Restart::Contradicted(fatal) => check_contradicted(home, fatal).await?,
         Restart::Snapshot(built) => {
             let built = built.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(built) = built {
@@ -185,6 +191,31 @@ async fn start_anew(
             outcome => return outcome,
         }
     }
+}
+
+/// A quorum certified another header than this node computed. Where its own stored bytes are to blame, they are repaired;
+/// else the node stops, with its ledger as evidence.
+async fn check_contradicted(home: &NodeHome, fatal: Fatal) -> Result<(), StartError> {
+    tracing::error!(code = fatal.code, "{fatal}; its ledger is checked");
+    let home = home.clone();
+    let checking = tokio::task::spawn_blocking(move || {
+        let text = read_text(home.genesis(), GENESIS_BYTES_MAX as u64)?;
+        let genesis = Genesis::from_toml(&text)?;
+        let damage = match galen_chain::verify::verify_folder(&home.ledger(), &genesis, None, &mut |_| {}) {
+            Ok(report) => report.findings.into_iter().next().map(|found| LedgerError::Damaged {
+                column: found.column,
+                place: found.place,
+                problem: found.problem.to_string(),
+            }),
+            Err(error) if error.is_damage() => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(damage) = damage else { return Err(StartError::Contradicted(fatal)) };
+        tracing::error!(code = damage.code(), %damage, "its own stored bytes are to blame");
+        DamageNotes::new(&home).note_ledger(FoundBy::Contradiction, &damage, 0).map_err(RepairError::from)?;
+        Ok(())
+    });
+    checking.await.map_err(|error| StartError::System(error.to_string()))?
 }
 
 /// Gives a number in ordering up for good. The last who held the ledger may be about to close it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use galen_client::{Client, ClientConfig};
 use galen_keys::{KdfProfile, KeyPair, Keystore, Password};
 use galen_node::config::{
-    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, SyncSection,
+    JoiningSection, KeySection, LedgerSection, NetworkSection, NodeConfig, OrderingSection, ScrubSection, SyncSection,
 };
 use galen_node::home::NodeHome;
 use galen_node::http::HttpSettings;
@@ -113,6 +113,7 @@ pub(crate) fn make_home(
         ordering: OrderingSection::default(),
         ledger: LedgerSection::default(),
         sync: SyncSection::default(),
+        scrub: ScrubSection::default(),
         joining: JoiningSection::default(),
         log: LogSettings::default(),
     };

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::NodeOrdering;
+use crate::api::{NodeOrdering, NodeStorage};
 use crate::block::BlockHeader;
 use crate::certificate::Certificate;
 use crate::hash::Hash;
@@ -19,6 +19,9 @@ pub struct NodeStatus {
     pub chain: ChainStatus,
     /// Ordering and voting.
     pub ordering: NodeOrdering,
+    /// What it stores.
+    #[serde(default)]
+    pub storage: NodeStorage,
 }
 
 /// The node, and how far its chain has come.

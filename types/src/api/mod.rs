@@ -24,7 +24,7 @@ pub use membership::{
     BootstrapPeer, CONTACTS_BYTES_MAX, DialBack, InvitationText, JoinState, JoinStatus, Withdrawal,
 };
 pub use node::{
-    BackupMade, LeaderTransfer, LeaderTransferOrder, NodeDetail, NodeOrdering, Participation, SnapshotMade,
+    BackupMade, LeaderTransfer, LeaderTransferOrder, NodeDetail, NodeOrdering, NodeStorage, Participation, SnapshotMade,
 };
 pub use problem::Problem;
 pub use transaction::{Finality, StreamEvent, TransactionStatus};

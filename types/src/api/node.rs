@@ -4,6 +4,7 @@ use utoipa::ToSchema;
 use crate::hash::Hash;
 use crate::member::Node;
 use crate::name::NodeName;
+use crate::time::Timestamp;
 use crate::vocabulary::text_enum;
 
 /// A node in `GET /v1/nodes`.
@@ -38,7 +39,21 @@ text_enum! {
         Stale = 6 "stale",
         /// Suspended, left or removed: it neither orders nor is it heard; it serves what it holds.
         Retired = 7 "retired",
+        /// Its stored bytes have rotted, or its ledger is behind its ordering log: it fetches what it lacks from its peers, and
+        /// orders and signs nothing until it has that.
+        Repairing = 8 "repairing",
     }
+}
+
+/// What a node knows of the bytes that it stores.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeStorage {
+    /// When all that is stored had been read again last; absent for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrubbed: Option<Timestamp>,
+    /// Stored files that were found changed or missing then.
+    #[serde(default)]
+    pub files_damaged: u64,
 }
 
 /// How a node takes part, and how far ordering is in following the chain's voter set.

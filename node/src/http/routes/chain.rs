@@ -65,5 +65,6 @@ fn status(call: &Call) -> NodeStatus {
     };
     let chain = call.chain().status();
     call.read_height.note(chain.height);
-    NodeStatus { chain, ordering }
+    let storage = call.app.services.operator.storage();
+    NodeStatus { chain, ordering, storage }
 }

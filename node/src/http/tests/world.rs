@@ -742,6 +742,10 @@ impl MembershipService for World {
 }
 
 impl OperatorService for World {
+    fn storage(&self) -> galen_types::api::NodeStorage {
+        galen_types::api::NodeStorage::default()
+    }
+
     fn ordering(&self) -> OrderingStatus {
         OrderingStatus {
             participation: Participation::Voting,
