@@ -21,5 +21,6 @@ mod partitions;
 mod proofs;
 mod recovery;
 mod replacing;
+mod rot;
 mod strangers;
 mod support;

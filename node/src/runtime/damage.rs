@@ -9,7 +9,7 @@
 //! itself anew.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use galen_consensus::LogError;
 use galen_ledger::{Ledger, LedgerError};
@@ -25,6 +25,9 @@ use crate::operate::files::{FileError, remove, write_atomically};
 const NOTE_BYTES_MAX: u64 = 64 << 10;
 /// Most bytes kept of what is wrong: RocksDB's words name files and offsets.
 const PROBLEM_BYTES_MAX: usize = 2_000;
+
+/// Held while a note is written: several threads may meet damage at once.
+static NOTING: Mutex<()> = Mutex::new(());
 
 /// How damage was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,6 +186,7 @@ impl<'home> DamageNotes<'home> {
             other => ("files".to_owned(), "its folder".to_owned(), other.to_string()),
         };
         problem.truncate(problem.floor_char_boundary(PROBLEM_BYTES_MAX));
+        let _turn = NOTING.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = self.ledger();
         let note = match earlier {
             Some(earlier) if earlier.is_aside => LedgerDamage { stage: Stage::Found, ..earlier },
@@ -206,6 +210,7 @@ impl<'home> DamageNotes<'home> {
     /// Notes that the ordering log of a number is damaged.
     pub(crate) fn note_log(&self, found_by: FoundBy, raft_id: u64, error: &LogError) -> Result<(), FileError> {
         let (code, problem) = (error.code().to_owned(), error.to_string());
+        let _turn = NOTING.lock().unwrap_or_else(PoisonError::into_inner);
         self.write("log.toml", &LogDamage { raft_id, code, problem, found_by, found_ms: Timestamp::now().0 })
     }
 }
