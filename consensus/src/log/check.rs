@@ -84,12 +84,12 @@ impl SegmentCheck {
         }
         let (record, chain) = record::read(header, rest).ok_or_else(|| self.damaged())?;
         match record {
-            Record::Segment(found) if self.offset == 0 => {
-                if found != self.identity {
-                    return Err(super::recovery::wrong_identity(self.segment, found, self.identity));
-                }
+            // Begins each segment, and stands nowhere else.
+            Record::Segment(_) if self.offset != 0 => return Err(self.damaged()),
+            Record::Segment(found) if found != self.identity => {
+                return Err(super::recovery::wrong_identity(self.segment, found, self.identity));
             }
-            Record::Segment(_) => return Err(self.damaged()),
+            Record::Segment(_) => {}
             _ if self.offset == 0 => return Err(self.damaged()),
             Record::Entry(entry) => self.last_index = entry.index,
             _ => {}

@@ -23,8 +23,8 @@ use crate::operate::files::{FileError, remove, write_atomically};
 
 /// Most bytes of a note that are read.
 const NOTE_BYTES_MAX: u64 = 64 << 10;
-/// Most bytes kept of what is wrong: RocksDB's words name files and offsets.
-const PROBLEM_BYTES_MAX: usize = 2_000;
+/// Most characters kept of what is wrong: RocksDB's words name files and offsets.
+const PROBLEM_CHARACTERS_MAX: usize = 2_000;
 
 /// Held while a note is written: several threads may meet damage at once.
 static NOTING: Mutex<()> = Mutex::new(());
@@ -185,7 +185,7 @@ impl<'home> DamageNotes<'home> {
             }
             other => ("files".to_owned(), "its folder".to_owned(), other.to_string()),
         };
-        problem.truncate(problem.floor_char_boundary(PROBLEM_BYTES_MAX));
+        problem = problem.chars().take(PROBLEM_CHARACTERS_MAX).collect();
         let _turn = NOTING.lock().unwrap_or_else(PoisonError::into_inner);
         let earlier = self.ledger();
         let note = match earlier {
