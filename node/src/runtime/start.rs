@@ -285,9 +285,8 @@ impl Running {
         let target = if let Some(Opened { raft_id, log, log_end, orderer }) = opened {
             // After a repair the ledger may not have come to what was signed here; the note of it is no older disk's.
             let height = tip.height.max(ledger.signed_mark_height());
-            let unchecked = notes
-                .begin_check(Unchecked { raft_id, height, last_index: log_end.index })
-                .map_err(PartError::from)?;
+            let unchecked =
+                notes.begin_check(Unchecked { raft_id, height, last_index: log_end.index }).map_err(PartError::from)?;
             let check = Check {
                 network: network.clone(),
                 registered: registered_receiver.clone(),
