@@ -19,6 +19,9 @@ pub(super) fn database(buffer_bytes: usize) -> Options {
     // before the tail refuses to open. The default (point in time) would silently drop all that follows the damage.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options.set_recycle_log_file_num(0);
+    // All column families come into table files together, in one step of the list of them (MANIFEST): where that list
+    // loses its end they are at one earlier height, from which the ordering log replays, and not at several.
+    options.set_atomic_flush(true);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     options.set_wal_bytes_per_sync(WAL_BYTES_PER_SYNC);
     options.set_bytes_per_sync(WAL_BYTES_PER_SYNC);
