@@ -217,21 +217,30 @@ pub enum Assessment {
     Sound(VoteFloor),
 }
 
+/// A node that asks, and what its answers are judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Asker<'own> {
+    /// The node.
+    pub node: &'own NodeName,
+    /// How far it had come.
+    pub unchecked: &'own Unchecked,
+    /// Who votes.
+    pub voters: &'own VoterSet,
+    /// The node's keys, former ones too.
+    pub keys: &'own [PublicKey],
+    /// The chain.
+    pub genesis: &'own Hash,
+    /// Its operator stands for its disk: those that make a majority with it are enough.
+    pub trusts_disk: bool,
+    /// It has listened long enough to all who follow: what a sole voter does, which has nobody else to ask.
+    pub heard_all: bool,
+}
+
 /// Judges what peers answered a node that is to order. Any majority with this node in it has one of `voters - majority + 1`
-/// others in it; whatever the node promised and forgot, one of them holds. Where its operator stands for the disk
-/// (`trusts_disk`), those that make a majority with it are enough. A leader that is known must be among them: it counts
-/// what this node acknowledged. A sole voter has nobody who could; `heard_all` says that it has listened long enough to
-/// all who follow.
-pub fn assess(
-    node: &NodeName,
-    unchecked: &Unchecked,
-    answers: &BTreeMap<NodeName, Answer>,
-    voters: &VoterSet,
-    keys: &[PublicKey],
-    genesis: &Hash,
-    trusts_disk: bool,
-    heard_all: bool,
-) -> Assessment {
+/// others in it; whatever the node promised and forgot, one of them holds. A leader that is known must be among them: it
+/// counts what this node acknowledged.
+pub fn assess(asker: &Asker<'_>, answers: &BTreeMap<NodeName, Answer>) -> Assessment {
+    let Asker { node, unchecked, voters, keys, genesis, trusts_disk, heard_all } = *asker;
     let faults = voters.faults_tolerated();
     let verifies = |signed: &Signed| keys.iter().any(|key| signed.signature.verifies(genesis, &signed.voter_set, key));
     if let Some(why) = judge(answers, unchecked, faults, verifies) {

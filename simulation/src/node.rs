@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use galen_chain::executor::{ApplyRecoveryError, Certification, Executed, FollowError, SignatureError};
-use galen_chain::knowledge::{Answer, Assessment, OrderingAccount, Question, SeenSignatures, Unchecked, assess};
+use galen_chain::knowledge::{Answer, Asker, Assessment, OrderingAccount, Question, SeenSignatures, Unchecked, assess};
 use galen_chain::orderer::parse_snapshot_context;
 use galen_chain::recovery::{HeldRecoveries, HeldRecovery, RecoveryError};
 use galen_chain::signatures::VerifiedCache;

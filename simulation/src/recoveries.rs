@@ -169,7 +169,7 @@ impl Cluster {
             let at_tip = before == (kept, header);
             if at_tip {
                 let refused = self.nodes[*place].recover(&held);
-                assert!(matches!(refused, Err(RecoveryError::Refused(_))), "{refused:?}");
+                assert!(matches!(refused, Err(RecoveryError::Refused(_))), "not every member signed, and: {refused:?}");
                 assert_eq!(self.nodes[*place].stored_tip(), before);
             }
         }

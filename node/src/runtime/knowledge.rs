@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use galen_chain::knowledge::{
-    Answer, Assessment, KNOWLEDGE_BYTES_MAX, OrderingAccount, Question, SeenSignatures, Unchecked, assess,
+    Answer, Asker, Assessment, KNOWLEDGE_BYTES_MAX, OrderingAccount, Question, SeenSignatures, Unchecked, assess,
 };
 use galen_consensus::VoteFloor;
 use galen_ledger::{Ledger, LedgerError};
@@ -142,18 +142,17 @@ impl Check {
             self.ask(&registered, &question, &mut answers).await;
             let others = registered.nodes.keys().filter(|node| **node != self.node).count();
             let heard_all = answers.len() >= others || began.elapsed() >= limits::KNOWLEDGE_SOLE_PATIENCE;
-            let (voters, trusts_disk) = (&registered.voters, self.trusts_disk);
-            let assessed = assess(
-                &self.node,
-                &self.unchecked,
-                &answers,
+            let voters = &registered.voters;
+            let asker = Asker {
+                node: &self.node,
+                unchecked: &self.unchecked,
                 voters,
-                &self.keys,
-                &self.genesis,
-                trusts_disk,
+                keys: &self.keys,
+                genesis: &self.genesis,
+                trusts_disk: self.trusts_disk,
                 heard_all,
-            );
-            match assessed {
+            };
+            match assess(&asker, &answers) {
                 Assessment::Stale(why) => return Verdict::Stale(why),
                 Assessment::Sound(floor) => return Verdict::Sound(floor),
                 Assessment::LeaderSilent { certain, floor } => {

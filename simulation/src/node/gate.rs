@@ -69,9 +69,16 @@ impl Node {
         let heard_all = step >= asking.began + SOLE_PATIENCE_STEPS;
         let voters = running.executor.voters();
         let genesis = running.executor.genesis_hash();
-        let (answers, unchecked) = (&asking.answers, &asking.unchecked);
-        let trusts_disk = self.trusts_disk;
-        let floor = match assess(&self.name, unchecked, answers, voters, &keys, genesis, trusts_disk, heard_all) {
+        let asker = Asker {
+            node: &self.name,
+            unchecked: &asking.unchecked,
+            voters,
+            keys: &keys,
+            genesis,
+            trusts_disk: self.trusts_disk,
+            heard_all,
+        };
+        let floor = match assess(&asker, &asking.answers) {
             Assessment::Stale(why) => return self.give_up(why),
             Assessment::TooFew { .. } => return,
             Assessment::LeaderSilent { certain, floor } => {
