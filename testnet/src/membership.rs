@@ -485,7 +485,9 @@ async fn known_to(client: &Client, proposal: &ProposalId) -> Result<Proposal, Cl
 
 fn place(status: &NodeStatus) -> String {
     match status.ordering.participation {
-        Participation::Voting => format!("voter {} of {}", status.ordering.raft_id, status.chain.voters.len()),
+        Participation::Voting => {
+            format!("one of {} voters (number {} in ordering)", status.chain.voters.len(), status.ordering.raft_id)
+        }
         other => other.to_string(),
     }
 }
