@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use galen_client::{Client, ClientConfig, ClientError};
-use galen_types::api::ChainStatus;
+use galen_types::api::{ChainStatus, Consistency};
 use galen_types::member::{NodeRole, Role};
 use galen_types::{AccountName, Genesis, Hash, NodeName};
 use nix::sys::signal::Signal;
@@ -253,6 +253,17 @@ impl Testnet {
     pub fn client(&self, node: &PlannedNode) -> Result<Client, TestnetError> {
         let mut config = ClientConfig::new(entry_of(node).url);
         config.genesis = Some(self.genesis);
+        Ok(Client::new(config)?)
+    }
+
+    /// The same, whose reads are linearizable.
+    ///
+    /// # Errors
+    /// [`TestnetError::Client`].
+    pub fn client_linearizable(&self, node: &PlannedNode) -> Result<Client, TestnetError> {
+        let mut config = ClientConfig::new(entry_of(node).url);
+        config.genesis = Some(self.genesis);
+        config.consistency = Consistency::Linearizable;
         Ok(Client::new(config)?)
     }
 

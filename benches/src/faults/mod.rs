@@ -3,7 +3,8 @@
 //! verify offline.
 //!
 //! While a scenario lasts, voters that hear a majority acknowledge what is submitted to them, and voters that do not
-//! acknowledge nothing that was submitted since. When all is healed, every voter acknowledges again.
+//! acknowledge nothing that was submitted since; a leader that stood still answers no linearizable read with anything old when
+//! it goes on. When all is healed, every voter acknowledges again.
 
 mod scenario;
 
@@ -11,7 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use galen_client::Client;
+use galen_client::{Client, ClientError};
 use galen_testnet::Testnet;
 use galen_testnet::fault::{self, Lines};
 use galen_testnet::process::NodeProcess;
@@ -270,6 +271,10 @@ impl Stage<'_> {
         if let Some(receipt) = meanwhile.iter().find(|receipt| script.cut_off.contains(&receipt.node)) {
             return Err(BenchError::Stalled(acknowledged_alone(receipt, began)));
         }
+        if scenario == Scenario::PausedLeader {
+            fault::resume(self.testnet);
+            self.reads_nothing_old(&leader, &meanwhile).await?;
+        }
         fault::heal(self.testnet, Some(self.lines))?;
         if let Some(process) = killed {
             let gone = tokio::task::spawn_blocking(move || process.kill()).await;
@@ -350,6 +355,27 @@ impl Stage<'_> {
         }
         self.all_acknowledge(&script.going_on, began, "though it hears a majority").await?;
         Ok(Some(began.elapsed()))
+    }
+
+    /// Asks a node that stood still, as soon as it goes on, for the last transaction that others acknowledged meanwhile: a
+    /// linearizable read finds it, or is refused.
+    async fn reads_nothing_old(&self, woken: &NodeName, meanwhile: &[Receipt]) -> Result<(), BenchError> {
+        let Some(last) = meanwhile.iter().max_by_key(|receipt| receipt.acknowledged.height) else { return Ok(()) };
+        let client = self.testnet.client_linearizable(self.testnet.node(&woken.to_string())?)?;
+        let answer = client.transaction(&last.acknowledged.id).await;
+        let is_old = match &answer {
+            Ok(status) => Acknowledged::of(status) != Some(last.acknowledged),
+            Err(ClientError::Problem(problem)) => problem.status == 404,
+            // No answer: nothing old was said.
+            Err(_) => false,
+        };
+        if is_old {
+            return Err(BenchError::Stalled(format!(
+                "{woken} stood still and answered a linearizable read with something old: {:?} is {answer:?}",
+                last.acknowledged
+            )));
+        }
+        Ok(())
     }
 
     async fn all_acknowledge(&self, voters: &[NodeName], since: Instant, though: &str) -> Result<(), BenchError> {
