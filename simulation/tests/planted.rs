@@ -38,7 +38,7 @@ fn look_for(part: usize) {
     for (bug, scenario, steps, first) in KNOWN.iter().skip(part).step_by(3) {
         let report = find(*bug, *scenario, *steps, *first, NEAR);
         assert!(report.is_some(), "{bug} is not found by {NEAR} seeds of {scenario} from {first} on, of {steps} steps");
-        for report in report {
+        if let Some(report) = report {
             println!("{bug}: {scenario}, seed {}: {}", report.seed, rule(&report));
             found.insert((*scenario, report.seed, *steps));
         }
