@@ -16,7 +16,11 @@ use support::cluster::Cluster;
 use support::world::World;
 
 fn calm(voters: u64) -> Cluster {
-    let mut cluster = Cluster::new(World::calm(voters), 11);
+    calm_by(voters, 11)
+}
+
+fn calm_by(voters: u64, seed: u64) -> Cluster {
+    let mut cluster = Cluster::new(World::calm(voters), seed);
     cluster.until(100, |cluster| cluster.leader().is_some());
     cluster.run(3).unwrap();
     cluster
@@ -120,8 +124,8 @@ fn an_isolated_leader_steps_down_and_an_isolated_follower_disturbs_nobody() {
 
 #[test]
 fn voters_that_lose_the_connection_to_their_leader_together_do_not_wait_for_its_heartbeats() {
-    let steps_without_leader = |told: bool| {
-        let mut cluster = calm(5);
+    let steps_without_leader = |told: bool, seed: u64| {
+        let mut cluster = calm_by(5, seed);
         let leader = cluster.leader().unwrap();
         cluster.far.insert(RaftId(leader));
         for other in (1..=5).filter(|id| told && *id != leader) {
@@ -136,8 +140,10 @@ fn voters_that_lose_the_connection_to_their_leader_together_do_not_wait_for_its_
         }
         steps
     };
-    let (told, untold) = (steps_without_leader(true), steps_without_leader(false));
-    assert!(told < untold, "{told} steps when told, {untold} when not");
+    // Votes may be split either way, and then another wait is drawn: over many elections that weighs little.
+    let sum = |told| (1..=20).map(|seed| steps_without_leader(told, seed)).sum::<u64>();
+    let (told, untold) = (sum(true), sum(false));
+    assert!(2 * told < untold, "{told} steps when told, {untold} when not");
 }
 
 #[test]
