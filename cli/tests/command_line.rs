@@ -239,6 +239,7 @@ fn a_node_shows_its_status_to_people_and_programs() {
             "participation": "learning", "raft_id": 5, "joint": true, "change_pending": true,
             "change_pending_seconds": 7, "blocked_by": "node-1.ohio", "history_from": 40,
         },
+        "storage": { "scrubbed": "2026-11-21T09:00:00.000Z", "files_damaged": 2 },
     });
     let url = answering("200 OK", "application/json", status.to_string());
     let shown = json(home.path(), &["node", "status", "--node", &url]);
@@ -249,6 +250,7 @@ fn a_node_shows_its_status_to_people_and_programs() {
     assert!(text.contains("for 7 s now, two sets of voters hold at once; it waits for node-1.ohio\n"), "{text}");
     assert!(text.contains("history    whole from height 40 on\n"), "{text}");
     assert!(text.contains("height     42 at 2026-11-21 10:00:00, header 040404040404\n"), "{text}");
+    assert!(text.contains("read again at 2026-11-21 09:00:00; 2 stored files changed or missing"), "{text}");
 }
 
 #[test]
