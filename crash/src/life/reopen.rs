@@ -13,7 +13,7 @@ use super::workload::{LOOK, Load, PATIENCE, Receipts};
 
 /// What came of a start.
 pub enum Outcome {
-    /// It refused, and said why.
+    /// It refused, or does not go on with what it found, and said why.
     Refused {
         /// The reason's stable name.
         code: String,
@@ -45,7 +45,14 @@ pub async fn attempt(stage: &Stage) -> Result<Result<Outcome, Fault>, LifeError>
         if let Some(status) = running.0.try_wait().map_err(LifeError::file(stage.program()))? {
             return Ok(cause(&stage.said(), status).map(|code| Outcome::Refused { code }));
         }
-        if anyone.ready().await.is_ok() {
+        let ready = anyone.ready().await.is_ok();
+        // Of nobody else it can be repaired: it goes on without a vote, and its operator decides.
+        if !stage.has_others()
+            && let Some(code) = stage.damage()
+        {
+            return Ok(Ok(Outcome::Refused { code }));
+        }
+        if ready {
             return Ok(Ok(Outcome::Runs(running)));
         }
         if Instant::now() > deadline {

@@ -93,6 +93,15 @@ impl Stage {
         galen_testnet::process::tail(&self.log(), 12)
     }
 
+    /// What the node that was started last found damaged in its home, by its stable name. It starts nevertheless, to fetch
+    /// what is damaged from others; the only voter has nobody to ask, and says so.
+    pub(super) fn damage(&self) -> Option<String> {
+        let log = std::fs::read_to_string(self.log()).ok()?;
+        let line = log.lines().find(|line| line.contains("what this node stores is damaged"))?;
+        let (_, rest) = line.split_once("code=\"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    }
+
     /// A client of an account at the node.
     pub(super) fn client(&self, account: &str) -> Result<Client, LifeError> {
         let account: AccountName =

@@ -32,8 +32,9 @@ use crate::files::Files;
 use crate::home::NodeHome;
 use crate::operate::files::write_atomically;
 
-/// How soon after a start the first pass may begin: a node that starts has other things to read.
-const FIRST: Duration = Duration::from_secs(60);
+/// How soon after a start the first pass may begin. A node that starts has other things to read, and nodes that were started
+/// together, as after an upgrade, should be done with that before they all read everything.
+const FIRST: Duration = Duration::from_secs(600);
 /// Between two looks whether a pass is due, or the node stops.
 const LOOK: Duration = Duration::from_millis(200);
 /// Bytes of a log read at once.
