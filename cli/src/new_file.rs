@@ -20,7 +20,8 @@ impl NewFile {
     pub(crate) fn create(path: &Path) -> Result<Self, CliError> {
         let failed = |error| CliError::file(path, &error);
         if path.symlink_metadata().is_ok() {
-            return Err(failed(io::ErrorKind::AlreadyExists.into()));
+            let there = "it is there already and stays as it is: name another file";
+            return Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, there)));
         }
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(format!(".{}.tmp", std::process::id()));

@@ -66,6 +66,7 @@ fn help_is_as_documented() {
         "block",
         "tx",
         "ledger",
+        "proof",
         "recovery",
     ];
     let mut all = String::new();
@@ -89,6 +90,9 @@ fn help_is_as_documented() {
         &["ledger", "verify"],
         &["ledger", "backup"],
         &["ledger", "restore"],
+        &["ledger", "evidence"],
+        &["proof", "get"],
+        &["proof", "verify"],
         &["member", "apply"],
         &["member", "vote"],
         &["member", "propose", "reset-administrator"],

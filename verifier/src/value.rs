@@ -151,6 +151,8 @@ impl Value {
         match self {
             Self::Nothing => String::new(),
             Self::Record(parts) if parts.is_empty() => String::new(),
+            // A rule's or a grant's empty list restricts nothing, like a limit that is not given.
+            Self::List(items) if items.is_empty() => String::new(),
             Self::Record(_) => format!("{indent}{name}\n{}", self.to_lines(&format!("{indent}  "))),
             Self::List(items) if items.iter().any(|item| matches!(item, Self::Record(_))) => {
                 format!("{indent}{name}\n{}", self.to_lines(&format!("{indent}  ")))

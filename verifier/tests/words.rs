@@ -189,6 +189,19 @@ fn every_kind_of_call_is_put_into_words() {
     record(keys::last_recovery().into_bytes(), &Hash([3; 32]));
 }
 
+/// A rule that names no member is for every member: its words must not say "none".
+#[test]
+fn lines_leave_out_what_is_empty() {
+    let part = |name: &str, value: Value| (name.to_owned(), value);
+    let rule = Value::Record(vec![
+        part("effect", Value::Text("permit".to_owned())),
+        part("members", Value::List(Vec::new())),
+        part("not_before", Value::Nothing),
+        part("actions", Value::List(vec![Value::Text("compute".to_owned()), Value::Text("download".to_owned())])),
+    ]);
+    assert_eq!(rule.to_lines("  "), "  effect permit\n  actions compute, download\n");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 

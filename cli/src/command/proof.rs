@@ -37,7 +37,8 @@ pub(crate) enum Command {
         /// Write it to this new file instead of stdout
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Prove from the ledger in this folder, a backup's, a snapshot's or a stopped node's, instead of asking a node
+        /// Prove from the ledger in this folder instead of asking a node: a stopped node's home, a backup, or one of a
+        /// home's `snapshots/`
         #[arg(long, value_name = "DIR", requires = "genesis")]
         ledger: Option<PathBuf>,
         #[command(flatten)]
@@ -172,9 +173,12 @@ fn from_folder(
             .or_hint("give the TOML file with --genesis")
     })?;
     let trust = trust.of(genesis.hash());
+    // In a home or a backup the ledger is `ledger/`, in a snapshot `db/`.
+    let inner = ["ledger", "db"].map(|name| folder.join(name)).into_iter().find(|inner| inner.is_dir());
+    let folder = inner.unwrap_or_else(|| folder.to_owned());
     let mut question = asked.question();
     loop {
-        let proof = prove_in_folder(folder, &genesis, &question);
+        let proof = prove_in_folder(&folder, &genesis, &question);
         let file = proof.map_err(|error| CliError::operate(error.code(), &error))?.to_file();
         let verdict = check(&file, &trust, output)?;
         match verdict.as_ref().and_then(|verdict| names::with_grants(&question, verdict)) {

@@ -48,14 +48,26 @@ async fn proofs_are_got_from_a_node_and_checked_without_one() {
     assert_eq!(code, 4, "{said}");
     // An old state is not held; the error says what is.
     let (_, said) = shell.fails("galen --context auditor@harlem proof get parameters --height 1 --out x.proof");
-    assert!(said.contains("after height 1 is not held") && said.contains("--ledger"), "{said}");
+    assert!(said.contains("after height 1 is not held here any more") && said.contains("--ledger"), "{said}");
+    let (_, said) = shell.fails("galen --context auditor@harlem proof get parameters --height 1000000 --out x.proof");
+    assert!(said.contains("no state after height 1000000 yet"), "{said}");
+
+    // Nobody signed two headers, says each node, and the home of one that is stopped.
+    let nobody = "no voter is known here to have signed another header than the certified one\n";
+    for member in ["harlem", "hennepin", "mississippi"] {
+        assert_eq!(shell.run(&format!("galen --context auditor@{member} ledger evidence 2>&1")), nobody, "{member}");
+    }
+    let listed = shell.run("galen --json --context auditor@harlem ledger evidence --export pieces");
+    assert_eq!(listed, "{\"items\":[]}\n");
+    assert_eq!(shell.run("ls -A pieces"), "");
 
     // The state of a stopped node's ledger, and then nothing runs any more.
     cluster.testnet.down().unwrap();
-    let ledger = cluster.home(VOTERS[1]).join("ledger");
+    let home = cluster.home(VOTERS[1]);
+    assert_eq!(shell.run(&format!("galen ledger evidence '{}' 2>&1 | tail -1", home.display())), nobody);
     let said = shell.run(&format!(
         "galen proof get parameters --ledger '{}' --genesis '{}' --out stopped.proof",
-        ledger.display(),
+        home.display(),
         genesis.display()
     ));
     assert!(said.contains("present: parameters"), "{said}");
@@ -67,6 +79,13 @@ async fn proofs_are_got_from_a_node_and_checked_without_one() {
         assert_eq!(proof["genesis"], hash.as_str());
         let expected = if name == "early" { 0 } else { 1 };
         assert_eq!(proof["handovers"], expected, "{name}: {proof}");
+    }
+    // A proof is believed for what it shows: none of these is evidence against a voter.
+    for name in ["early", "late", "none", "stopped"] {
+        let verify = format!("galen --json ledger evidence verify {name}.proof --genesis {hash}");
+        let (code, said) = shell.fails(&verify);
+        let error: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((code, &error["code"]), (1, &serde_json::json!("proof-no-evidence")), "{said}");
     }
     // One byte.
     shell.run("cp early.proof altered.proof && printf X | dd of=altered.proof bs=1 seek=2000 conv=notrunc status=none");

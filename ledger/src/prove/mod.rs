@@ -33,12 +33,7 @@ pub enum ProveError {
         certified: u64,
     },
     /// The state is held as it is now.
-    #[error(
-        "the state after height {asked} is not held any more: here are the newest, now that after height {newest}, and \
-         those of snapshots: {}. Prove the transactions that changed it, which are held from every height; or ask a \
-         backup of that height with `galen proof get --ledger DIR`",
-        listed(kept)
-    )]
+    #[error("{}", state_not_held(*asked, *newest, kept))]
     StateNotHeld {
         /// The height asked for.
         asked: u64,
@@ -74,9 +69,17 @@ pub enum ProveError {
     Ledger(#[from] LedgerError),
 }
 
-fn listed(heights: &[u64]) -> String {
-    let heights: Vec<String> = heights.iter().map(u64::to_string).collect();
-    if heights.is_empty() { "none".to_owned() } else { heights.join(", ") }
+fn state_not_held(asked: u64, newest: u64, kept: &[u64]) -> String {
+    if asked > newest {
+        return format!("there is no state after height {asked} yet: the newest here is that after height {newest}");
+    }
+    let kept: Vec<String> = kept.iter().map(u64::to_string).collect();
+    let kept = if kept.is_empty() { String::new() } else { format!(", and those of snapshots, {}", kept.join(", ")) };
+    format!(
+        "the state after height {asked} is not held here any more: held is the newest, after height {newest}{kept}. Prove \
+         the transactions that changed it, which are held from every height; or use a snapshot or a backup of that height \
+         with `galen proof get --ledger DIR`"
+    )
 }
 
 impl ProveError {

@@ -19,6 +19,9 @@ use crate::output::Output;
 use crate::session;
 use crate::table::{Table, short, time};
 
+/// What is said where there is nothing.
+const NOBODY: &str = "no voter is known here to have signed another header than the certified one";
+
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct EvidenceArguments {
@@ -85,7 +88,7 @@ pub(super) async fn run(arguments: EvidenceArguments, global: &Global, output: O
         told
     };
     let document: Vec<_> = found.iter().enumerate().map(told).collect();
-    output.document(&document, || human(&found, &files))
+    output.list(&document, NOBODY, |_| table(&found))
 }
 
 impl Source {
@@ -143,7 +146,10 @@ fn exported(
     }
     let path = folder.join(format!("evidence-{}-{}.proof", evidence.height, evidence.voter));
     match std::fs::File::options().write(true).create_new(true).open(&path) {
-        Ok(mut opened) => opened.write_all(file).map_err(|error| CliError::file(&path, &error))?,
+        Ok(mut opened) => {
+            opened.write_all(file).map_err(|error| CliError::file(&path, &error))?;
+            output.note(&format!("{} bytes in {}", file.len(), path.display()));
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             output.note(&format!("{} is there already and stays", path.display()));
         }
@@ -152,10 +158,7 @@ fn exported(
     Ok(path)
 }
 
-fn human(found: &[Evidence], files: &[PathBuf]) -> String {
-    if found.is_empty() {
-        return "no voter is known here to have signed another header than the certified one".to_owned();
-    }
+fn table(found: &[Evidence]) -> Table {
     let mut table = Table::new(&[">height", "voter", ">epoch", "time", "signed", "certified", "also the certified"]);
     for evidence in found {
         table.row([
@@ -168,11 +171,7 @@ fn human(found: &[Evidence], files: &[PathBuf]) -> String {
             if evidence.both { "yes: two headers" } else { "no" }.to_owned(),
         ]);
     }
-    let mut text = table.render();
-    for file in files {
-        text.push_str(&format!("\n{}", file.display()));
-    }
-    text
+    table
 }
 
 fn verify(file: &Path, trust: &TrustArguments, global: &Global, output: Output) -> Result<(), CliError> {

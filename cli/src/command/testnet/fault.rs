@@ -1,6 +1,6 @@
 //! `galen testnet fault` and `galen testnet faults`: what can break, one by one or played under load.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
@@ -13,7 +13,7 @@ use galen_testnet::{PlanOptions, Testnet, TestnetError};
 use galen_types::NodeName;
 use serde_json::json;
 
-use super::{Place, program};
+use super::{DIRECTORY, Place, program};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::progress::spinner;
@@ -139,7 +139,11 @@ pub(super) async fn run(command: Command, output: Output) -> Result<(), CliError
         return output.document(&json!({ "healed": true }), || "every fault is healed".to_owned());
     };
     fault.apply(&testnet, lines.as_ref())?;
-    output.document(&fault, || format!("{fault}; `galen testnet fault heal` ends it"))
+    output.document(&fault, || {
+        let dir =
+            if place.dir == Path::new(DIRECTORY) { String::new() } else { format!(" --dir {}", place.dir.display()) };
+        format!("{fault}; `galen testnet fault heal{dir}` ends it")
+    })
 }
 
 /// What a command asks for; nothing where it is to heal.
