@@ -20,7 +20,8 @@ pub(crate) struct Access {
     owner: AccountName,
     researcher: AccountName,
     dataset: DatasetName,
-    began: Option<u64>,
+    /// When the accounts and the dataset were asked for.
+    began: [Option<u64>; 2],
     /// What the researcher's keys were made from, the newest last.
     keys: Vec<String>,
 }
@@ -31,7 +32,7 @@ impl Default for Access {
         let (owner, researcher) = (account("owner", 0), account("researcher", 1));
         let keys = vec![researcher.to_string()];
         let dataset = DatasetName { member: owner.member.clone(), dataset: name("opt") };
-        Self { owner, researcher, dataset, began: None, keys }
+        Self { owner, researcher, dataset, began: [None; 2], keys }
     }
 }
 
@@ -78,7 +79,9 @@ impl Cluster {
             purpose: Purpose::HealthcareResearch,
         };
         match (self.random.below(10), open, granted) {
-            (0 | 1, ..) => {
+            (6, ..) => self.rotate(informed, place, &download),
+            (7, ..) => self.researcher_calls(informed, place, download),
+            (0 | 1, ..) | (_, None, None) => {
                 let terms = AccessTerms {
                     action: Action::Download,
                     purpose: Purpose::HealthcareResearch,
@@ -88,19 +91,19 @@ impl Cluster {
                 };
                 self.researcher_calls(informed, place, Call::RequestAccess { dataset, terms, draft: false });
             }
-            (2 | 3, Some(request), _) => {
+            (2 | 3, Some(request), _) | (_, Some(request), None) => {
                 let lifetime = 500 + self.random.below(8_000) as u64;
                 let expires = self.random.chance(500).then(|| self.now().plus_ms(lifetime));
                 let uses_max = self.random.chance(500).then(|| 1 + self.random.below(3) as u32);
                 let limits = GrantLimits { expires, uses_max, cohort_min: None };
+                // Both on their way at once, so that they often stand in one block, here and below.
                 self.owner_calls(place, Call::ApproveRequest { request, limits });
+                self.researcher_calls(informed, place, download);
             }
             (4 | 5, _, Some(grant)) => {
-                // Both on their way at once, so that they often stand in one block.
                 self.owner_calls(place, Call::RevokeGrant { grant, reason: ReasonCode::ALL[0] });
                 self.researcher_calls(informed, place, download);
             }
-            (6, ..) => self.rotate(informed, place, &download),
             _ => self.researcher_calls(informed, place, download),
         }
     }
@@ -115,10 +118,12 @@ impl Cluster {
         if accounts == [true, true] && published {
             return false;
         }
-        if self.access.began.is_some_and(|began| self.step < began + AGAIN_STEPS) {
+        // The dataset needs its owner alone.
+        let stage = usize::from(accounts[0] && !published);
+        if self.access.began[stage].is_some_and(|began| self.step < began + AGAIN_STEPS) {
             return true;
         }
-        self.access.began = Some(self.step);
+        self.access.began[stage] = Some(self.step);
         for (account, role, there) in
             [("owner", Role::Owner, accounts[0]), ("researcher", Role::Researcher, accounts[1])]
         {

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use galen_chain::LedgerState;
+use galen_contracts::query;
 use galen_types::access::GrantLimits;
 use galen_types::{
     AccountName, Block, BlockHeader, Call, DatasetName, DecodedTransaction, Genesis, GrantId, Outcome, PublicKey,
@@ -72,6 +74,16 @@ impl Model {
         self.keys = keys;
         self.time = time;
         judged
+    }
+
+    /// Compares the grants in a state after the last block with those kept here; gives how many.
+    pub(crate) fn compare(&self, state: &LedgerState<'_>) -> u64 {
+        for (id, given) in &self.grants {
+            let Some(grant) = query::get_grant(state, *id).unwrap() else { panic!("grant {id} is not in the state") };
+            assert_eq!(grant.uses, given.uses, "uses of grant {id} in the state");
+            assert!(grant.revoked.is_some() || !given.revoked, "grant {id} was revoked, and is not in the state");
+        }
+        self.grants.len() as u64
     }
 
     fn call(

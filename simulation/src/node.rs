@@ -1,6 +1,6 @@
 //! One replica of the simulation: orderer, log on a simulated disk, executor over a real ledger.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -224,6 +224,8 @@ pub(crate) struct Node {
     /// Its disk failed: the process must end.
     pub(crate) failed: bool,
     pub(crate) out: Vec<(To, Frame)>,
+    /// Transactions that its orderer took since its start and that no block has settled.
+    pub(crate) taken: BTreeSet<TransactionId>,
     /// What its clients were told: where their transactions stand.
     pub(crate) receipts: BTreeMap<TransactionId, (u64, usize)>,
     pub(crate) seen: Seen,
@@ -271,6 +273,7 @@ impl Node {
             executes_from: 0,
             failed: false,
             out: Vec::new(),
+            taken: BTreeSet::new(),
             receipts: BTreeMap::new(),
             seen: Seen::default(),
         }

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use galen_chain::OrderedBatch;
+use galen_chain::{LedgerState, OrderedBatch};
 use galen_consensus::{LogEnd, RaftId, Role};
 use galen_types::hash::Context;
 use galen_types::{BlockHeader, DecodedTransaction, Genesis, Hash, HeaderSignature, NodeName, TransactionId, VoterSet};
@@ -177,8 +177,16 @@ impl Oracle {
 
     /// Whether a certified block, a recovery's, or the genesis names this number a voter's.
     fn is_named(&self, number: RaftId) -> bool {
-        let firm = |height: u64| height <= self.certified || height == self.recovery_height;
-        self.named.iter().any(|(height, numbers)| firm(*height) && numbers.contains(&number))
+        self.named.iter().any(|(height, numbers)| self.is_firm(*height) && numbers.contains(&number))
+    }
+
+    fn is_firm(&self, height: u64) -> bool {
+        height <= self.certified || height == self.recovery_height
+    }
+
+    /// Whether a certified block, or a recovery's, leaves this number out of the voters.
+    fn is_dropped(&self, number: RaftId) -> bool {
+        self.named.iter().any(|(height, numbers)| self.is_firm(*height) && !numbers.contains(&number))
     }
 
     /// A request for votes that leaves a node.
@@ -273,10 +281,21 @@ impl Oracle {
     fn look_at_ordering(&mut self, node: &Node, shown: &mut Shown) {
         let Some(orderer) = node.orderer() else { return };
         let (role, status) = (orderer.role(), orderer.status());
+        let (taken, waiting) = (node.taken.len(), node.waiting());
+        assert_eq!(waiting, taken, "{}: of {taken} transactions taken and not settled {waiting} wait", node.name);
+        self.checked("who took a transaction keeps it until it is settled");
         assert!(status.commit >= shown.commit, "{}: the commit index fell", node.name);
         shown.commit = status.commit;
         for number in &status.membership.voters {
             assert!(self.is_named(*number), "{}: {number} votes in ordering, by no certified block", node.name);
+        }
+        // One that joins does not know the configuration yet.
+        if !status.membership.voters.is_empty() {
+            let founders = self.named.get(&0).into_iter().flatten();
+            for number in founders.filter(|number| !status.membership.voters.contains(number)) {
+                assert!(self.is_dropped(*number), "{}: {number} lost its vote, by no certified block", node.name);
+            }
+            self.checked("no founder loses its vote but by a certified block");
         }
         if role.role == Role::Leader && shown.leads != role.term {
             shown.leads = role.term;
@@ -329,6 +348,10 @@ impl Oracle {
                     }
                     let downloads = self.model.take(&header, &block, &view.receipts(height).unwrap());
                     self.checked("signers, times and grants of a block are as the rules have them");
+                    if height == tip {
+                        let grants = self.model.compare(&LedgerState(ledger.view().unwrap()));
+                        *self.checks.entry("grants compared with the model").or_default() += grants;
+                    }
                     *self.checks.entry("downloads judged by the model").or_default() += downloads;
                     let parent = self.headers.get(&(height - 1)).map_or(0, |(_, parent)| parent.time.0);
                     let latest = self.latest_time.max(parent + 1);

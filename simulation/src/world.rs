@@ -98,7 +98,7 @@ impl World {
             partition: pick([0, 10, 30]),
             pause: pick([0, 5, 20]),
             clock: pick([0, 5, 20]),
-            skew_ms: pick([200, 5_000, 86_400_000]),
+            skew_ms: pick([200, 45_000, 86_400_000]),
             disk_error: pick([0, 3, 10]),
             hostile: pick([0, 0, 100]),
             access: pick([0, 100, 400]),

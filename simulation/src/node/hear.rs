@@ -19,6 +19,7 @@ impl Node {
             })
             .collect();
         for admitted in running.verified.admit(candidates).into_iter().flatten() {
+            self.taken.insert(admitted.decoded().id);
             ordering.orderer.submit(admitted).unwrap();
         }
     }

@@ -30,6 +30,7 @@ impl Node {
         };
         let executor = Executor::new(Arc::clone(&ledger), config).unwrap();
         self.starts += 1;
+        self.taken.clear();
         self.named_now.push((executor.tip().height, executor.group().unwrap().voters.keys().copied().collect()));
         let ordering = self.raft_id.map(|id| {
             let identity = Identity { cluster: self.genesis.hash().0, node: id };

@@ -26,6 +26,7 @@ impl Node {
         }
         if let Some(ordering) = &mut running.ordering {
             ordering.orderer.set_batch_limits(running.executor.parameters().into());
+            settled.iter().for_each(|id| _ = self.taken.remove(id));
             ordering.orderer.applied(executed.applied_index, running.executor.tip().time, &settled).unwrap();
         }
     }
@@ -120,6 +121,7 @@ impl Node {
             running.goal = Some((offer.index, height, header));
         }
         self.seen.led += u64::from(effects.role.is_some_and(|role| role.role == Role::Leader));
+        effects.expired.iter().for_each(|id| _ = self.taken.remove(id));
         self.seen.expired += effects.expired.len() as u64;
     }
 
