@@ -247,7 +247,13 @@ impl Testnet {
     pub fn launch(&self, node: &NodeName, program: &Path) -> Result<NodeProcess, TestnetError> {
         match NodeProcess::find(&self.folder, node) {
             Some(process) => Ok(process),
-            None => self.spawn(self.node(&node.to_string())?, program),
+            None => match self.node(&node.to_string()) {
+                Ok(planned) => self.spawn(planned, program),
+                // Whoever applied by the commands has its home in the folder and no place in the plan. Nobody joins an
+                // isolated testnet.
+                Err(_) if self.isolation().is_none() => NodeProcess::start(&self.folder, node, program),
+                Err(error) => Err(error),
+            },
         }
     }
 

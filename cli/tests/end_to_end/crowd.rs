@@ -51,7 +51,8 @@ async fn an_honest_client_is_served_beside_a_crowd_and_the_slow_are_sent_away() 
         assert!(visits.taken > 0 && visits.ended > 0, "{visit:?}: {report}");
     }
     let idle = report.visits[&Visit::Idle];
-    assert!(idle.open_max <= HTTP_CONNECTIONS_MAX && idle.ended > 0, "{report}");
+    // Connections that the system accepted and the node has not seen yet look open from here.
+    assert!(idle.open_max < options.idle as u64 && idle.ended > 0, "{report}");
     // Nothing of the crowd stays.
     let process = cluster.process(VOTERS[0]).unwrap();
     eventually("the crowd's connections are closed", PATIENCE, async || {
