@@ -465,9 +465,11 @@ mod tests {
     fn isolated_nodes_are_registered_at_addresses_of_their_own_and_take_no_newcomers() {
         let isolated = PlanOptions { isolated: true, ..options() };
         let mut plan = Plan::new(&isolated).unwrap();
-        let addresses: Vec<_> = plan.genesis().unwrap().nodes().iter().map(|node| node.address.to_string()).collect();
-        assert_eq!(addresses[0], format!("/ip4/10.210.0.1/tcp/{}", plan.nodes[0].network_port));
-        assert_eq!(addresses[1], format!("/ip4/10.210.0.2/tcp/{}", plan.nodes[1].network_port));
+        let genesis = plan.genesis().unwrap();
+        for (place, planned) in plan.nodes.iter().enumerate() {
+            let node = genesis.nodes().iter().find(|node| node.name == planned.name).unwrap();
+            assert_eq!(node.address.to_string(), format!("/ip4/10.210.0.{}/tcp/{}", place + 1, planned.network_port));
+        }
         assert!(plan.fits(&isolated) && plan.fits(&plan.options()) && !plan.fits(&options()));
         let back: Plan = toml::from_str(&toml::to_string_pretty(&plan).unwrap()).unwrap();
         assert_eq!(back, plan);

@@ -312,7 +312,7 @@ const OPERATION: Shape = Word(
      download report-tampering add-account suspend-account restore-account set-account-roles rotate-account-key \
      propose vote proposal-passed proposal-failed apply admit-member member-left suspend-member restore-member \
      set-parameters object-to-reset reset-administrator add-node remove-node set-node-role set-node-address \
-     rotate-node-key start-ordering join-voters recover proposal-scheduled",
+     rotate-node-key start-ordering join-voters recover proposal-scheduled withdraw-application",
 );
 const EVENT: Shape = Record(&[
     ("operation", &OPERATION),
