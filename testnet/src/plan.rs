@@ -465,9 +465,9 @@ mod tests {
     fn isolated_nodes_are_registered_at_addresses_of_their_own_and_take_no_newcomers() {
         let isolated = PlanOptions { isolated: true, ..options() };
         let mut plan = Plan::new(&isolated).unwrap();
-        let genesis = plan.genesis().unwrap();
+        let registered = plan.genesis().unwrap().nodes();
         for (place, planned) in plan.nodes.iter().enumerate() {
-            let node = genesis.nodes().iter().find(|node| node.name == planned.name).unwrap();
+            let node = registered.iter().find(|node| node.name == planned.name).unwrap();
             assert_eq!(node.address.to_string(), format!("/ip4/10.210.0.{}/tcp/{}", place + 1, planned.network_port));
         }
         assert!(plan.fits(&isolated) && plan.fits(&plan.options()) && !plan.fits(&options()));
