@@ -14,7 +14,7 @@ use crate::process::NodeProcess;
 /// Where control groups are.
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
-/// Lets the running process of a node make only so many writes a second, until [`release`] or its end.
+/// Lets the running process of a node make only so many writes a second, until [`release_all`] or its end.
 ///
 /// # Errors
 /// [`TestnetError`] when it does not run, or the system does not let it.
