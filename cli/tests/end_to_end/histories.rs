@@ -6,10 +6,12 @@ use std::time::Duration;
 use galen_client::{ClientError, Wait};
 use galen_histories::{Outcome, by_chain, by_search};
 use galen_testnet::PlanOptions;
+use galen_testnet::fault::{Fault, Lines};
 use galen_testnet::history::{RecordOptions, Recorder, play};
 use galen_testnet::relay::Relays;
 use galen_types::api::Consistency;
 use nix::sys::signal::Signal;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::{Cluster, PATIENCE, VOTERS, eventually, program, publication};
@@ -25,18 +27,17 @@ const HOPELESS: Duration = Duration::from_secs(3);
 async fn what_clients_are_told_is_linearizable_while_nodes_die_sleep_and_part() {
     let options = PlanOptions { load_accounts: 6, relays: true, ..PlanOptions::default() };
     let cluster = Cluster::make(options).await;
-    let relays = Relays::start(&cluster.testnet).await.unwrap();
+    let lines = Lines::Relays(Relays::start(&cluster.testnet).await.unwrap());
     cluster.testnet.up(&program(), &|_| {}).await.unwrap();
     let recorder = Recorder::start(&cluster.testnet, &RecordOptions::default()).await.unwrap();
     let until = Instant::now() + FAULTS;
-    let faults = play(&cluster.testnet, &program(), 3, until, &|text| println!("{text}")).await.unwrap();
+    let tell = |text: &str| println!("{text}");
+    let faults = play(&cluster.testnet, &program(), 3, until, Some(&lines), &tell).await.unwrap();
     // The leader on the one side, and its clients with it; the others elect another.
     let leader = cluster.leader(VOTERS[0]).await;
-    let others: Vec<String> = cluster.nodes().into_iter().filter(|node| *node != leader).collect();
-    let others: Vec<&str> = others.iter().map(String::as_str).collect();
-    relays.split(&[&leader], &others);
+    Fault::Partition { side: vec![leader.parse().unwrap()] }.apply(&cluster.testnet, Some(&lines)).unwrap();
     tokio::time::sleep(CUT).await;
-    relays.heal();
+    lines.heal().unwrap();
     for node in cluster.nodes() {
         cluster.testnet.ready(cluster.testnet.node(&node).unwrap()).await.unwrap();
     }
@@ -53,7 +54,9 @@ async fn what_clients_are_told_is_linearizable_while_nodes_die_sleep_and_part() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_slept_while_another_led_answers_no_linearizable_read_stale() {
-    let cluster = Cluster::start(PlanOptions::default()).await;
+    let cluster = Cluster::make(PlanOptions { relays: true, ..PlanOptions::default() }).await;
+    let lines = Lines::Relays(Relays::start(&cluster.testnet).await.unwrap());
+    cluster.testnet.up(&program(), &|_| {}).await.unwrap();
     let leader = cluster.leader(VOTERS[0]).await;
     let awake = VOTERS.into_iter().find(|node| *node != leader).unwrap();
     let read = cluster.client_with(&leader, "auditor@harlem", |config| {
@@ -63,17 +66,33 @@ async fn a_leader_that_slept_while_another_led_answers_no_linearizable_read_stal
     read.chain().await.unwrap();
     let asleep = cluster.process(&leader).unwrap();
     asleep.signal(Signal::SIGSTOP);
+    Fault::Partition { side: vec![leader.parse().unwrap()] }.apply(&cluster.testnet, Some(&lines)).unwrap();
     eventually("another leads", PATIENCE, async || {
         (cluster.chain(awake).await?.leader?.to_string() != leader).then_some(())
     })
     .await;
     let written = cluster.client(awake, "owner@harlem").apply(publication(), Wait::Committed).await.unwrap();
-    // Asked while it sleeps and answered the moment it wakes, when it still takes itself for the leader.
-    let asked = tokio::spawn(async move { read.chain().await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    asleep.signal(Signal::SIGCONT);
-    let answered = asked.await.unwrap().unwrap();
-    assert!(answered.height >= written.height.unwrap(), "a stale answer: {} of {:?}", answered.height, written.height);
+    // Asked while it sleeps and after it woke, alone: for a while it takes itself for the leader.
+    let mut asked = JoinSet::new();
+    for number in 0..20 {
+        if number == 5 {
+            asleep.signal(Signal::SIGCONT);
+        }
+        let read = read.clone();
+        asked.spawn(async move { read.chain().await });
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    tokio::time::sleep(CUT).await;
+    lines.heal().unwrap();
+    for answered in asked.join_all().await {
+        match answered {
+            Ok(chain) => assert!(chain.height >= written.height.unwrap(), "{} of {:?}", chain.height, written.height),
+            Err(ClientError::Problem(problem)) => assert_eq!(problem.code, "read-not-confirmed"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let fresh = read.chain().await.unwrap();
+    assert!(fresh.height >= written.height.unwrap(), "{} of {:?}", fresh.height, written.height);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! What happens to nodes while a history is recorded: one at a time is killed and started again, or paused for longer than
-//! an election takes and continued. Most often it is the one that leads.
+//! an election takes and continued. Most often it is the one that leads. Where the lines between nodes can be cut, a leader
+//! that was paused wakes alone: it takes itself for the leader still, and nobody can tell it otherwise.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::error::TestnetError;
+use crate::fault::{Fault, Lines};
 use crate::network::Testnet;
 use crate::process::NodeProcess;
 
@@ -22,6 +24,8 @@ pub struct FaultCounts {
     pub leaders_killed: u32,
     /// Leaders paused (SIGSTOP) while another led, and continued.
     pub leaders_paused: u32,
+    /// Those of them that were cut off from the others when they went on.
+    pub leaders_cut_off: u32,
     /// Other nodes killed and started again.
     pub others_killed: u32,
     /// Other nodes paused and continued.
@@ -34,6 +38,8 @@ const CALM_MS: (u64, u64) = (500, 2_000);
 const AWAY_MS: (u64, u64) = (100, 2_000);
 /// How long a paused node stays so, milliseconds: an election takes 0.8 to 1.6 s.
 const PAUSED_MS: (u64, u64) = (2_500, 5_000);
+/// How long a leader that goes on stays cut off, milliseconds: it believes that it leads for 0.8 to 1.6 s.
+const CUT_OFF_MS: (u64, u64) = (1_500, 3_000);
 /// Between two looks for a leader.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -50,7 +56,8 @@ fn between(random: &mut Random, (low, high): (u64, u64)) -> Duration {
     Duration::from_millis(low + random.below(high - low))
 }
 
-/// Plays faults until a time; afterwards every node runs. `tell` is told of each.
+/// Plays faults until a time; afterwards every node runs. `lines` is how nodes are cut off, where that can be; `tell` is told
+/// of each fault.
 ///
 /// # Errors
 /// [`TestnetError`] when a node does not come back.
@@ -59,6 +66,7 @@ pub async fn play(
     program: &Path,
     seed: u64,
     until: Instant,
+    lines: Option<&Lines>,
     tell: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<FaultCounts, TestnetError> {
     let mut random = Random(seed);
@@ -80,8 +88,17 @@ pub async fn play(
             tell(&format!("{victim} is paused{}", if leads { ", it leads" } else { "" }));
             process.signal(Signal::SIGSTOP);
             let paused = Paused(process);
+            let lines = lines.filter(|_| leads);
+            if lines.is_some() {
+                Fault::Partition { side: vec![victim] }.apply(testnet, lines)?;
+            }
             sleep(between(&mut random, PAUSED_MS)).await;
             drop(paused);
+            if let Some(lines) = lines {
+                sleep(between(&mut random, CUT_OFF_MS)).await;
+                lines.heal()?;
+                counts.leaders_cut_off += 1;
+            }
             testnet.ready(testnet.node(&name)?).await?;
             *(if leads { &mut counts.leaders_paused } else { &mut counts.others_paused }) += 1;
         }

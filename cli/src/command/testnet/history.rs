@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use galen_histories::{Action, History, by_chain, by_search};
 use galen_testnet::Testnet;
+use galen_testnet::fault::Lines;
 use galen_testnet::history::{FaultCounts, RecordOptions, Recorder, play};
 use serde_json::json;
 use tokio::time::Instant;
@@ -31,7 +32,7 @@ pub(crate) struct Record {
     /// Decides what is done and what fails, not when
     #[arg(long, default_value_t = RecordOptions::default().seed)]
     seed: u64,
-    /// Neither kill nor pause nodes
+    /// Neither kill nor pause nodes. Else, on a testnet that is isolated, a leader that was paused wakes cut off, too
     #[arg(long)]
     calm: bool,
     #[command(flatten)]
@@ -48,7 +49,7 @@ pub(super) async fn record(arguments: Record, program: &Path, output: Output) ->
         tokio::time::sleep_until(until).await;
         FaultCounts::default()
     } else {
-        play(&testnet, program, seed, until, &|text| output.detail(text)).await?
+        play(&testnet, program, seed, until, Lines::of(&testnet).as_ref(), &|text| output.detail(text)).await?
     };
     let history = recorder.stop().await?;
     std::fs::write(&file, history.to_lines()).map_err(|error| CliError::file(&file, &error))?;
