@@ -89,8 +89,11 @@ const _: () = assert!(galen_types::member::ORDERING_NODES_MAX * 4 / 3 <= galen_c
 /// than a second; half a minute forgives a clock that was set by hand.
 pub const PROPOSED_AHEAD_MS_MAX: u64 = 30_000;
 
-/// Signatures kept of heights above the own tip, per voter: one ahead is enough to certify the next block.
-pub const SIGNATURES_AHEAD_PER_VOTER_MAX: usize = 64;
+/// Heights above the own tip of which signatures are kept, per voter: one ahead is enough to certify the next block.
+pub const HEIGHTS_AHEAD_PER_VOTER_MAX: usize = 64;
+
+/// Headers of one such height of which a voter's signatures are kept: two show that it lies, a third shows no more.
+pub const HEADERS_AHEAD_PER_VOTER_MAX: usize = 2;
 
 /// Verified signatures remembered, so that a transaction checked on arrival is not checked again at execution.
 pub const VERIFIED_MAX: usize = 100_000;

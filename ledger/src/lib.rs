@@ -14,7 +14,7 @@
 //!   recorded at its height or below.
 //! - **Fail-stop.** After a failed write the outcome is unknown; nothing is written any more and the node must stop.
 //!
-//! Block writes are not synced: the ordering log replays them. [`Ledger::record_own_signature`] and [`Ledger::sync`]
+//! Block writes are not synced: the ordering log replays them. [`Ledger::record_own_signatures`] and [`Ledger::sync`]
 //! are, and they make everything written before durable too.
 
 pub mod backup;

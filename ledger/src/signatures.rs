@@ -16,33 +16,52 @@ use crate::store::column::{OwnSignatures, Signatures};
 use crate::view::View;
 
 impl Ledger {
-    /// Records this node's own signature, synced, and gives the one to release: the one stored, when this header was
-    /// signed before. Everything written before is durable afterwards.
+    /// Records a signature of this node's own: [`Ledger::record_own_signatures`] of one.
     ///
     /// # Errors
-    /// [`LedgerError::AlreadySigned`] when another header was signed at this height, or any at a higher one;
-    /// [`LedgerError::BeyondTip`] and [`LedgerError::OtherHeader`] when the header is not the one held at its height. A
-    /// failed write is fatal.
+    /// As there.
     pub fn record_own_signature(&self, signature: &HeaderSignature) -> Result<HeaderSignature, LedgerError> {
+        let released = self.record_own_signatures(std::slice::from_ref(signature))?;
+        Ok(released.into_iter().next().unwrap_or_else(|| signature.clone()))
+    }
+
+    /// Records this node's own signatures, of ascending heights, with one sync, and gives those to release: the one
+    /// stored, where this header was signed before. Everything written before is durable afterwards.
+    ///
+    /// # Errors
+    /// [`LedgerError::AlreadySigned`] when another header was signed at a height, or any at a higher one;
+    /// [`LedgerError::BeyondTip`] and [`LedgerError::OtherHeader`] when a header is not the one held at its height: then
+    /// none is recorded. A failed write is fatal.
+    pub fn record_own_signatures(&self, signatures: &[HeaderSignature]) -> Result<Vec<HeaderSignature>, LedgerError> {
         self.check_writable()?;
         let mut last_signed = self.last_signed()?;
-        let height = signature.height;
         let view = self.view()?;
-        if let Some(stored) = view.own_signature(height)? {
-            if stored.header == signature.header {
-                return Ok(stored);
+        let mut last = self.signed_floor.load(Ordering::Acquire).max(*last_signed);
+        let mut released = Vec::with_capacity(signatures.len());
+        let mut new = Vec::with_capacity(signatures.len());
+        for signature in signatures {
+            let height = signature.height;
+            if let Some(stored) = view.own_signature(height)? {
+                if stored.header != signature.header {
+                    return Err(LedgerError::AlreadySigned { last: *last_signed, given: height });
+                }
+                released.push(stored);
+                continue;
             }
-            return Err(LedgerError::AlreadySigned { last: *last_signed, given: height });
+            if height <= last {
+                return Err(LedgerError::AlreadySigned { last, given: height });
+            }
+            self.check_names_held_header(height, signature.header)?;
+            released.push(signature.clone());
+            new.push(signature);
+            last = height;
         }
-        let last = self.signed_floor.load(Ordering::Acquire).max(*last_signed);
-        if height <= last {
-            return Err(LedgerError::AlreadySigned { last, given: height });
-        }
-        self.check_names_held_header(height, signature.header)?;
+        let Some(highest) = new.last() else { return Ok(released) };
         if let Some(mark) = self.signed_mark.get() {
-            let lineage = lineage_at(&view, height)?;
+            // The highest bounds all of them.
+            let lineage = lineage_at(&view, highest.height)?;
             let mut mark = mark.lock().map_err(|_| self.panicked())?;
-            let noted = mark.advance(lineage, height, signature.header);
+            let noted = mark.advance(lineage, highest.height, highest.header);
             noted.inspect_err(|error| self.store.stop(&error.to_string()))?;
         }
         // Taken before the write: blocks committed meanwhile are not promised.
@@ -50,12 +69,14 @@ impl Ledger {
         drop(view);
         let mut batch = self.store.batch(1024);
         let column = batch.column::<OwnSignatures>()?;
-        batch.put(&column, &height, signature);
+        for signature in &new {
+            batch.put(&column, &signature.height, signature);
+        }
         meta::put(&mut batch, &DurableMark { height: durable })?;
         batch.write(Durability::Disk)?;
-        *last_signed = height;
+        *last_signed = last;
         self.durable.fetch_max(durable, Ordering::AcqRel);
-        Ok(signature.clone())
+        Ok(released)
     }
 
     /// The highest height that this node signed, or may have signed; 0 when it signed none. Up to it nothing is signed.

@@ -23,6 +23,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// What is logged if nothing else is said. Gossip warns of each message that is judged after it left its memory, which
+/// under load are many, and which nobody can do anything about.
+const FILTER: &str = "info,libp2p_gossipsub=error";
+
 /// The `[log]` table of a node's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,7 +39,7 @@ pub struct LogSettings {
 
 impl Default for LogSettings {
     fn default() -> Self {
-        Self { format: LogFormat::Text, filter: "info".to_owned() }
+        Self { format: LogFormat::Text, filter: FILTER.to_owned() }
     }
 }
 
@@ -103,6 +107,9 @@ mod tests {
     fn the_variable_wins_unless_it_is_blank() {
         let settings = LogSettings::default();
         assert_eq!(filter(&settings, Some("warn".to_owned())).unwrap().to_string(), "warn");
-        assert_eq!(filter(&settings, Some(" ".to_owned())).unwrap().to_string(), "info");
+        assert_eq!(
+            filter(&settings, Some(" ".to_owned())).unwrap().to_string(),
+            filter(&settings, None).unwrap().to_string()
+        );
     }
 }

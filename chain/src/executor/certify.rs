@@ -110,7 +110,7 @@ impl Executor {
         }
         let keys: Vec<_> = self.config.voter_keys.iter().map(|key| (key.public_key(), key.clone())).collect();
         let first = self.signed_height.max(self.ledger.certified_height()).saturating_add(1);
-        let mut signatures = Vec::new();
+        let (mut signatures, mut new) = (Vec::new(), Vec::new());
         for height in first..=self.tip.height {
             let Some(voters) = self.epochs.at(&self.ledger, height)? else { continue };
             let named = voters.key_of(&self.config.node);
@@ -130,8 +130,9 @@ impl Executor {
                 signatures.push(signature);
                 continue;
             }
-            signatures.push(self.ledger.record_own_signature(&signature)?);
+            new.push(signature);
         }
+        signatures.extend(self.ledger.record_own_signatures(&new)?);
         self.signed_height = self.signed_height.max(self.tip.height);
         Ok(signatures)
     }
@@ -203,8 +204,8 @@ impl Executor {
         let Some(key) = self.epochs.current().key_of(&signature.voter).copied() else {
             return if next { Err(SignatureError::NotAVoter) } else { Ok(Certification::Nothing) };
         };
-        let known = self.ahead.get(&height).and_then(|known| known.get(&signature.voter));
-        if known.is_none_or(|known| known.signature != signature) {
+        let known = self.ahead.get(&height).is_some_and(|known| known.iter().any(|ahead| ahead.signature == signature));
+        if !known {
             let voters = self.epochs.current_hash();
             if !signature.verifies(&self.genesis_hash, &voters, &key) {
                 return if next { Err(SignatureError::Bad) } else { Ok(Certification::Nothing) };
@@ -222,7 +223,7 @@ impl Executor {
     pub fn certify_applied(&mut self) -> Result<Option<Certificate>, ExecutorError> {
         let mut newest = None;
         let later = self.ahead.split_off(&(self.tip.height + 1));
-        for waited in std::mem::replace(&mut self.ahead, later).into_values().flat_map(BTreeMap::into_values) {
+        for waited in std::mem::replace(&mut self.ahead, later).into_values().flatten() {
             let Ahead { signature, voters } = waited;
             let header = self.ledger.view()?.header(signature.height)?;
             // The voters may have changed since it came.
@@ -387,21 +388,29 @@ impl Executor {
         Ok(Some(Certificate { height, header, signatures: known.into_iter().map(part).collect() }))
     }
 
-    /// Keeps a verified signature over a block not applied yet, within bounds.
+    /// Keeps a verified signature over a block not applied yet, within bounds. Of a voter that signs several headers of a
+    /// height two are kept: which of them deviates is known once the block is there.
     fn keep_ahead(&mut self, ahead: Ahead) {
-        let (height, voter) = (ahead.signature.height, ahead.signature.voter.clone());
-        let kept = self.ahead.values().filter(|known| known.contains_key(&voter)).count();
-        if kept < limits::SIGNATURES_AHEAD_PER_VOTER_MAX {
-            self.ahead.entry(height).or_default().insert(voter, ahead);
+        let (height, voter) = (ahead.signature.height, &ahead.signature.voter);
+        let by_voter = |known: &&Ahead| known.signature.voter == *voter;
+        let elsewhere =
+            self.ahead.iter().filter(|(other, known)| **other != height && known.iter().any(|ahead| by_voter(&ahead)));
+        if elsewhere.count() >= limits::HEIGHTS_AHEAD_PER_VOTER_MAX {
+            return;
+        }
+        let of_voter: Vec<_> = self.ahead.get(&height).into_iter().flatten().filter(by_voter).collect();
+        let repeated = of_voter.iter().any(|known| known.signature.header == ahead.signature.header);
+        if !repeated && of_voter.len() < limits::HEADERS_AHEAD_PER_VOTER_MAX {
+            self.ahead.entry(height).or_default().push(ahead);
         }
     }
 
     /// Whether a quorum signed one header at a height above the tip: then it can be pulled.
     fn quorum_ahead(&self, height: u64) -> Certification {
         let Some(known) = self.ahead.get(&height) else { return Certification::Nothing };
-        let same = |header| known.values().filter(|ahead| ahead.signature.header == header).count();
+        let same = |header| known.iter().filter(|ahead| ahead.signature.header == header).count();
         let least = self.epochs.current().quorum();
-        let quorum = known.values().any(|ahead| same(ahead.signature.header) >= least);
+        let quorum = known.iter().any(|ahead| same(ahead.signature.header) >= least);
         if quorum { Certification::Behind(height) } else { Certification::Nothing }
     }
 

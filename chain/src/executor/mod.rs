@@ -163,8 +163,8 @@ pub struct Executor {
     tip: Tip,
     /// The parameters in force at the tip.
     parameters: Parameters,
-    /// Verified signatures over heights above the tip, by height and voter; those at or below it are in the ledger.
-    ahead: BTreeMap<u64, BTreeMap<NodeName, Ahead>>,
+    /// Verified signatures over heights above the tip, by height; those at or below it are in the ledger.
+    ahead: BTreeMap<u64, Vec<Ahead>>,
     /// The newest certificate of a height above the tip.
     certificate_ahead: Option<CertificateAhead>,
     /// The newest certificate of an applied height beyond the last block of an epoch that is not certified yet.

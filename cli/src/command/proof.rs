@@ -78,7 +78,18 @@ impl TrustArguments {
 
     /// What is given with `--genesis` as a file's path.
     pub(crate) fn genesis_file(&self) -> Option<PathBuf> {
-        self.genesis.as_ref().map(PathBuf::from)
+        self.genesis.as_ref().filter(|text| text.parse::<Hash>().is_err()).map(PathBuf::from)
+    }
+
+    /// What is trusted, where a founding document was found in a file: it must be the one whose hash was given.
+    pub(crate) fn of_document(&self, path: &Path, found: Hash) -> Result<Trust, CliError> {
+        match self.genesis.as_ref().and_then(|text| text.parse::<Hash>().ok()) {
+            Some(given) if given != found => {
+                Err(CliError::failed(format!("{} is the founding document {found}, not {given}", path.display()))
+                    .or_hint("give your own copy with --genesis FILE, or the folder of the chain that you mean"))
+            }
+            _ => Ok(self.of(found)),
+        }
     }
 
     /// What is trusted: as given, the context's, or, with a note, what the node names.

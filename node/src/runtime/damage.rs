@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fatal::{Restart, Shutdown};
 use crate::home::NodeHome;
-use crate::operate::files::{FileError, remove, write_atomically};
+use crate::operate::files::{FileError, create_folder, remove, write_atomically};
 
 /// Most bytes of a note that are read.
 const NOTE_BYTES_MAX: u64 = 64 << 10;
@@ -140,8 +140,7 @@ impl<'home> DamageNotes<'home> {
         let text = toml::to_string(note)
             .map_err(|error| FileError { path: path.clone(), cause: std::io::Error::other(error) })?;
         let folder = self.home.damage();
-        std::fs::create_dir_all(&folder).map_err(FileError::of(&folder))?;
-        crate::operate::files::sync_folder(&folder).map_err(FileError::of(&folder))?;
+        create_folder(&folder)?;
         write_atomically(&path, text.as_bytes())
     }
 

@@ -68,7 +68,7 @@ pub(super) async fn run(arguments: EvidenceArguments, global: &Global, output: O
             let (ledger, path) = places(&folder, trust.genesis_file().as_ref())?;
             let genesis = document_at(&path)?;
             output.note(&format!("checking against the founding document {} ({})", genesis.hash(), path.display()));
-            let trust = trust.of(genesis.hash());
+            let trust = trust.of_document(&path, genesis.hash())?;
             (Source::Folder { ledger, genesis: Box::new(genesis) }, trust)
         }
     };
