@@ -12,6 +12,7 @@
 //!
 //! - [`mempool`]: transactions that wait, bounded.
 //! - [`orderer`]: mempool, batching and the Raft core as one state machine.
+//! - [`clocks`]: the clocks of others, and the latest time that a leader may propose.
 //! - [`executor`]: ordered batches (or certified blocks) to blocks, receipts, signatures, certificates.
 //! - [`group`]: who takes part in ordering, as the chain says it.
 //! - [`knowledge`]: what peers know of a node that is to order.
@@ -20,6 +21,7 @@
 //! - [`snapshot`]: a snapshot of the state between peers; [`history`]: what came before it, fetched and pruned.
 //! - [`verify`]: an offline check of a ledger folder, with re-execution.
 
+pub mod clocks;
 pub mod executor;
 pub mod group;
 pub mod history;

@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use bytes::Bytes;
 use galen_consensus::{
-    Committed, CompactError, CoreConfig, LogEnd, MessageError, Outgoing, Payload, Persist, PersistToken, ProposeError,
-    RaftCore, RaftId, Recovered, Role, RoleChange, SnapshotOffer, Status, Stopped, VoteFloor,
+    Committed, CompactError, CoreConfig, DecodeError, LogEnd, MessageError, Outgoing, Payload, Persist, PersistToken,
+    ProposeError, RaftCore, RaftId, Recovered, Refusal, Role, RoleChange, SnapshotOffer, Status, Stopped, VoteFloor,
 };
 use galen_types::{Batch, DecodedTransaction, Encoding, Hash, NodeName, Parameters, Timestamp, TransactionId};
 
+use crate::clocks::{self, Clocks};
 use crate::group::Group;
 use crate::limits;
 use crate::mempool::{Mempool, MempoolRefusal};
@@ -116,6 +117,9 @@ pub struct Orderer {
     block_time: Timestamp,
     proposed_batches: u64,
     by_id: HashMap<RaftId, NodeName>,
+    clocks: Clocks,
+    /// Whether batches are proposed with an earlier time than this node's clock says.
+    holds_back: bool,
     /// The ledger holds the effects of entries up to here.
     applied: u64,
     /// When a leader was last known.
@@ -157,6 +161,8 @@ impl Orderer {
             block_time: Timestamp::default(),
             proposed_batches: 0,
             by_id: known.heard().map(|(id, name)| (*id, name.clone())).collect(),
+            clocks: Clocks::default(),
+            holds_back: false,
             applied,
             led_at: 0,
             reconciliation: Reconciliation::default(),
@@ -179,7 +185,7 @@ impl Orderer {
         self.reconcile()
     }
 
-    /// A frame from an authenticated peer. A batch whose proposed time is too far ahead of this node's clock is not
+    /// A frame from an authenticated peer, with its clock. A batch whose proposed time is too far ahead of this node's clock is not
     /// acknowledged, so that one wrong clock cannot carry the chain's time away.
     ///
     /// # Errors
@@ -191,7 +197,26 @@ impl Orderer {
             true => Timestamp(u64::MAX),
             false => latest,
         };
-        self.core.message_with(from, bytes, |entry| proposed_time(entry).is_none_or(|proposed| proposed <= latest))
+        let Some((bytes, clock)) = clocks::without_clock(bytes) else {
+            return Err(Refusal::Malformed(DecodeError::Short).into());
+        };
+        self.core.message_with(from, bytes, |entry| proposed_time(entry).is_none_or(|proposed| proposed <= latest))?;
+        self.clocks.heard(from, clock, self.core.membership());
+        Ok(())
+    }
+
+    /// The time of a batch that is proposed now: this node's clock, as far as a majority takes it.
+    fn proposal_time(&mut self) -> Timestamp {
+        let latest = self.clocks.latest(self.config.core.id, self.core.membership());
+        #[cfg(feature = "planted")]
+        let latest = latest.filter(|_| !galen_planted::is_on(galen_planted::Bug::BlockTimeUnbounded));
+        let holds_back = latest.is_some_and(|latest| latest < self.now);
+        if holds_back && !self.holds_back {
+            let ahead_ms = self.now.0.saturating_sub(latest.unwrap_or(self.now).0);
+            tracing::warn!(ahead_ms, "this node's clock is ahead of the others': it orders by theirs; set it (NTP)");
+        }
+        self.holds_back = holds_back;
+        latest.map_or(self.now, |latest| self.now.min(latest))
     }
 
     /// A transaction from a client or a peer, its signature checked; `false` when it waits already.
@@ -323,7 +348,13 @@ impl Orderer {
     fn collect(&mut self, out: &mut OrdererEffects) -> Result<(), Stopped> {
         let effects = self.core.effects()?;
         out.persist.extend(effects.persist);
-        out.send.extend(effects.send);
+        let now = self.now;
+        out.send.extend(
+            effects
+                .send
+                .into_iter()
+                .map(|message| Outgoing { bytes: clocks::with_clock(message.bytes, now), ..message }),
+        );
         for committed in effects.committed {
             out.ordered.push(self.ordered(committed));
         }
@@ -367,7 +398,7 @@ impl Orderer {
 
     /// Proposes batches while there is something queued and room for it; whether it proposed any.
     fn propose(&mut self) -> Result<bool, Stopped> {
-        let mut proposed = false;
+        let (mut some, proposed) = (false, self.proposal_time());
         while self.in_flight.range(self.ordered + 1..).count() < limits::BATCHES_IN_FLIGHT_MAX
             && self.unexecuted.len() < limits::BATCHES_UNEXECUTED_MAX
             && self.mempool.has_queued()
@@ -376,12 +407,12 @@ impl Orderer {
             let taken = self.mempool.take_batch(transactions, bytes);
             let (ids, transactions): (Vec<_>, Vec<_>) =
                 taken.into_iter().map(|(id, bytes)| (id, bytes.to_vec())).unzip();
-            let batch = Batch { proposed: self.now, proposer: self.config.node.clone(), transactions };
+            let batch = Batch { proposed, proposer: self.config.node.clone(), transactions };
             match self.core.propose(batch.encode().into()) {
                 Ok((index, _)) => {
                     self.in_flight.insert(index, ids);
                     self.proposed_batches += 1;
-                    proposed = true;
+                    some = true;
                 }
                 Err(ProposeError::Stopped(stopped)) => return Err(stopped),
                 Err(error) => {
@@ -391,7 +422,7 @@ impl Orderer {
                 }
             }
         }
-        Ok(proposed)
+        Ok(some)
     }
 
     /// Sets the clock without a tick: a batch's time is that of its proposal.

@@ -54,7 +54,7 @@ async fn altered_bytes_are_refused_by_name_and_interrupted_commands_completed() 
     let stage = stage();
     let mut report = Report::default();
     rehearse(&stage).await.unwrap();
-    alter_bytes(&stage, sample(6), None, &mut report).await.unwrap();
+    alter_bytes(&stage, sample(16), None, &mut report).await.unwrap();
     interrupt_commands(&stage, sample(1), &mut report).await.unwrap();
     assert_sound(&report);
 }

@@ -419,6 +419,11 @@ pub(crate) fn live_ids() -> Prefix {
     Key::new(0x70)
 }
 
+/// Ids valid until a time or later come after it.
+pub(crate) fn live_ids_from(time: Timestamp) -> Prefix {
+    Key::new(0x70).time(time)
+}
+
 /// That a transaction was recorded and could still be sent again.
 pub fn live_id(valid_until: Timestamp, id: TransactionId) -> Key<u8> {
     Key::new(0x70).time(valid_until).id(&id.0)

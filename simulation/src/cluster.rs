@@ -28,8 +28,6 @@ pub(crate) struct Cluster {
     /// Of disks and execution.
     disk_random: Random,
     pub(crate) step: u64,
-    /// Milliseconds that passed at once while nothing could happen.
-    pub(crate) passed_ms: u64,
     pub(crate) seed: u64,
     pub(crate) network: Network,
     pub(crate) oracle: Oracle,
@@ -81,7 +79,6 @@ impl Cluster {
             network_random: Random(seed ^ 0x6e65_7477_6f72_6b00),
             disk_random: Random(seed ^ 0x6469_736b_7300_0000),
             step: 0,
-            passed_ms: 0,
             seed,
             network: Network::default(),
             injected: BTreeMap::new(),
@@ -104,7 +101,7 @@ impl Cluster {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        FOUNDED.plus_ms(self.step * STEP_MS + self.passed_ms)
+        FOUNDED.plus_ms(self.step * STEP_MS)
     }
 
     pub(crate) fn observer(&self) -> usize {

@@ -8,7 +8,6 @@
 //! Every height is judged by its own voters (see `epochs`). Certification goes no further than the last block of an epoch
 //! until that block has a certificate of its own; what comes for later heights waits.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use galen_types::certificate::VoterSignature;

@@ -43,7 +43,7 @@ pub(crate) struct Run {
     pub(crate) void: LeftOut,
     /// The voters of the next height, where the block changes them.
     pub(crate) next_voters: Option<VoterSet>,
-    /// The last live id that it pruned, if any.
+    /// Where the next block begins to look for live ids to prune.
     pub(crate) pruned_to: Option<Vec<u8>>,
 }
 
@@ -173,8 +173,8 @@ impl Executor {
     }
 }
 
-/// Runs transactions in order over the parent's state. `pruned_to` is the last live id that an earlier block pruned, where
-/// it is known; it saves work and changes nothing.
+/// Runs transactions in order over the parent's state. `pruned_to` is where to look for live ids to prune, where an earlier
+/// block said it; it saves work and changes nothing.
 pub(crate) fn run(
     state: &dyn StateRead,
     context: &BlockContext,
@@ -209,7 +209,11 @@ pub(crate) fn run(
         let limit = limits::PRUNE_PER_BLOCK_MIN + 2 * run.transactions.len();
         // On the parent's state, where nothing has to be merged: what this block records does not expire in it.
         let pruned = galen_contracts::prune_live_ids(state, context, pruned_to, limit)?;
-        run.pruned_to = pruned.keys().next_back().cloned();
+        // Also where nothing had expired: else every block after a restart would step over all that was deleted before it.
+        run.pruned_to = match pruned.len() < limit {
+            true => Some(galen_contracts::live_ids_from(context.time)),
+            false => pruned.keys().next_back().cloned(),
+        };
         overlay.write(pruned);
     }
     run.writes = overlay.into_writes();

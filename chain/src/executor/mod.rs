@@ -176,7 +176,7 @@ pub struct Executor {
     cut_points: VecDeque<CutPoint>,
     /// Headers up to here are signed by this node.
     signed_height: u64,
-    /// The last live id that a block pruned since the start.
+    /// Where the next block begins to look for live ids to prune; unknown until the first block after the start.
     pruned_to: Option<Vec<u8>>,
     /// The tip's height at the start.
     #[cfg(feature = "planted")]

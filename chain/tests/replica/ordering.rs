@@ -1,5 +1,7 @@
 //! The orderer alone and in threes, its disk at once durable.
 
+use bytes::Bytes;
+use galen_chain::clocks::{with_clock, without_clock};
 use galen_chain::limits::BATCHES_UNEXECUTED_MAX;
 use galen_chain::orderer::{BatchLimits, CutPoint, parse_snapshot_context};
 use galen_chain::signatures::{VerifiedCache, VerifiedTransaction};
@@ -250,20 +252,52 @@ fn a_follower_sends_to_the_leader_and_again_after_a_while() {
     assert_eq!(orderers[follower].mempool_len(), 0);
 }
 
+/// A frame as its sender would send it with another clock.
+fn told(frame: Bytes, clock: Timestamp) -> Bytes {
+    with_clock(without_clock(frame).unwrap().0, clock)
+}
+
 #[test]
 fn a_batch_from_the_future_is_not_acknowledged_until_it_is_not() {
     let (mut orderers, leader) = three();
     let follower = (leader + 1) % 3;
     let ahead = FOUNDED.plus_ms(limits::PROPOSED_AHEAD_MS_MAX + 1);
+    let (from, to) = (RaftId(leader as u64 + 1), RaftId(follower as u64 + 1));
+    // The others say that it is as late with them.
+    for _ in 0..20 {
+        orderers[leader].tick(FOUNDED).unwrap();
+        for message in effects(&mut orderers[leader]).send {
+            let place = message.to.0 as usize - 1;
+            orderers[place].message(from, message.bytes).unwrap();
+            for answer in effects(&mut orderers[place]).send {
+                orderers[leader].message(message.to, told(answer.bytes, ahead)).unwrap();
+            }
+        }
+    }
     orderers[leader].set_now(ahead);
     submit(&mut orderers[leader], 1);
     let frames = effects(&mut orderers[leader]).send;
-    let frame = frames.into_iter().find(|message| message.to.0 as usize == follower + 1).unwrap().bytes;
-    let from = RaftId(leader as u64 + 1);
+    let frame = frames.into_iter().find(|message| message.to == to).unwrap().bytes;
     let refused = orderers[follower].message(from, frame.clone());
     assert!(matches!(refused, Err(MessageError::Refused(Refusal::Unacceptable(_)))), "{refused:?}");
     assert!(effects(&mut orderers[follower]).send.is_empty());
     orderers[follower].set_now(FOUNDED.plus_ms(1));
     assert_eq!(orderers[follower].message(from, frame), Ok(()));
     assert!(!effects(&mut orderers[follower]).send.is_empty());
+}
+
+#[test]
+fn a_leader_whose_clock_is_ahead_orders_by_the_clocks_of_the_others() {
+    let (mut orderers, leader) = three();
+    exchange(&mut orderers, FOUNDED);
+    let day = FOUNDED.plus_ms(86_400_000);
+    orderers[leader].set_now(day);
+    submit(&mut orderers[leader], 1);
+    let follower = (leader + 1) % 3;
+    let from = RaftId(leader as u64 + 1);
+    let frames = effects(&mut orderers[leader]).send;
+    let frame = frames.into_iter().find(|message| message.to.0 as usize == follower + 1).unwrap().bytes;
+    assert_eq!(without_clock(frame.clone()).unwrap().1, day, "it says what its clock says");
+    assert_eq!(orderers[follower].message(from, frame), Ok(()));
+    assert!(!effects(&mut orderers[follower]).send.is_empty(), "acknowledged");
 }

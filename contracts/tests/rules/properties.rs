@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use galen_contracts::{Verdict, execute, prune_live_ids, query};
+use galen_contracts::{Verdict, execute, live_ids_from, prune_live_ids, query};
 use galen_types::access::{Effect, GrantLimits, RequestState, Scope};
 use galen_types::dataset::VersionState;
 use galen_types::job::{JobFailure, JobState, SiteAnswer, SiteGiven, SiteOutcome};
@@ -242,7 +242,7 @@ fn run(steps: &[Step]) -> (Consortium, BTreeMap<Operation, usize>) {
         chain.done(&format!("owner@{member}"), Call::SetContract { scope, previous: 0, rules: vec![jobs.clone()] });
     }
     let mut made = Made::default();
-    let mut done = BTreeMap::new();
+    let (mut done, mut pruned_to) = (BTreeMap::new(), None);
     for step in steps {
         let (signer, call) = call_of(*step, &chain, &made);
         let transaction = chain.transaction(&signer, call);
@@ -274,6 +274,11 @@ fn run(steps: &[Step]) -> (Consortium, BTreeMap<Operation, usize>) {
             }
         }
         let deletions = prune_live_ids(&chain.state, &chain.block, None, 3).unwrap();
+        assert_eq!(prune_live_ids(&chain.state, &chain.block, pruned_to.as_deref(), 3).unwrap(), deletions);
+        pruned_to = match deletions.len() < 3 {
+            true => Some(live_ids_from(chain.block.time)),
+            false => deletions.keys().next_back().cloned(),
+        };
         chain.state.apply(deletions);
     }
     check_invariants(&chain, &made);

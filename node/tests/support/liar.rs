@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use galen_chain::clocks::{with_clock, without_clock};
 use galen_chain::sync::{SyncAnswer, SyncRequest};
 use galen_consensus::vfs::RealVfs;
 use galen_consensus::{CoreConfig, Identity, Log, LogOptions, Membership, Payload, RaftCore, RaftId};
@@ -18,7 +19,9 @@ use galen_p2p::{
 };
 use galen_types::certificate::{VoterSet, VoterSignature};
 use galen_types::member::NodeRole;
-use galen_types::{Certificate, Encoding as _, Genesis, Hash, HeaderSignature, NodeName, PublicKey, SecretKey};
+use galen_types::{
+    Certificate, Encoding as _, Genesis, Hash, HeaderSignature, NodeName, PublicKey, SecretKey, Timestamp,
+};
 
 use super::{keys_of, name};
 
@@ -138,7 +141,9 @@ impl Liar {
         while let Some(event) = events.recv().await {
             match event {
                 NetworkEvent::Raft { from, bytes } => {
-                    if let Some(from) = self.number(&from) {
+                    if let Some(from) = self.number(&from)
+                        && let Some((bytes, _)) = without_clock(bytes)
+                    {
                         let _refused = self.core.lock().unwrap().message(from, bytes);
                         self.drive();
                     }
@@ -257,7 +262,9 @@ impl Liar {
             let effects = self.core.lock().unwrap().effects().unwrap();
             let mut core = self.core.lock().unwrap();
             for message in &effects.send {
-                let _dropped = self.network.send_raft(&self.named(message.to), message.bytes.clone());
+                let _dropped = self
+                    .network
+                    .send_raft(&self.named(message.to), with_clock(message.bytes.clone(), Timestamp::now()));
             }
             let Some(last) = effects.persist.last() else { return };
             core.persisted(last.token).unwrap();
@@ -306,7 +313,9 @@ impl Liar {
                     for (index, commit) in [(0, 0), (1, u64::MAX >> 3), (u64::MAX, 1), (3, 3)] {
                         put(&mut bytes, INDEX_AT, index);
                         put(&mut bytes, COMMIT_AT, commit);
-                        let _dropped = self.network.send_raft(&self.named(*to), bytes.clone().into());
+                        let _dropped = self
+                            .network
+                            .send_raft(&self.named(*to), with_clock(bytes.clone().into(), Timestamp::now()));
                     }
                 }
             }
