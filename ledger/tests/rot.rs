@@ -16,7 +16,7 @@ use galen_ledger::install::{carry_sound_evidence, set_aside};
 use galen_ledger::verify::{VerifyReport, scrub_copy, verify_ledger};
 use galen_ledger::{Ledger, LedgerError, snapshot};
 use galen_types::{Hash, HeaderSignature};
-use rocksdb::{DB, Options};
+use rocksdb::{BottommostLevelCompaction, CompactOptions, DB, Options};
 
 /// A copy of a ledger in use; its table files are the ledger's.
 fn copy_of(ledger: &Ledger) -> (tempfile::TempDir, PathBuf) {
@@ -42,6 +42,17 @@ fn fill_tables(path: &Path) {
     fill(&open(path));
     // Opening again moves the rows from the write-ahead log to table files.
     drop(open(path));
+}
+
+/// Puts the tables in their last form: nothing rewrites them in the background when the ledger is open.
+fn settle(path: &Path) {
+    let names = DB::list_cf(&Options::default(), path).unwrap();
+    let database = DB::open_cf(&Options::default(), path, &names).unwrap();
+    let mut forced = CompactOptions::default();
+    forced.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+    for name in &names {
+        database.compact_range_cf_opt(database.cf_handle(name).unwrap(), None::<&[u8]>, None::<&[u8]>, &forced);
+    }
 }
 
 /// The largest table file of a column family, in a folder that nobody writes.
@@ -118,6 +129,7 @@ fn a_reader_that_meets_rot_gets_an_error_and_the_owner_is_told_first_and_nothing
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger");
     fill_tables(&path);
+    settle(&path);
     // Nothing reads the bytes of old transactions when a ledger is opened.
     flip(&table_of(&path, "transactions").unwrap(), 12);
     let ledger = open(&path);
