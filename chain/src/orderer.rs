@@ -15,7 +15,7 @@ use galen_consensus::{
 };
 use galen_types::{Batch, DecodedTransaction, Encoding, Hash, NodeName, Parameters, Timestamp, TransactionId};
 
-use crate::clocks::{self, Clocks};
+use crate::clocks::{self, Clocks, HeldBack, Latest};
 use crate::group::Group;
 use crate::limits;
 use crate::mempool::{Mempool, MempoolRefusal};
@@ -118,8 +118,7 @@ pub struct Orderer {
     proposed_batches: u64,
     by_id: HashMap<RaftId, NodeName>,
     clocks: Clocks,
-    /// Whether batches are proposed with an earlier time than this node's clock says.
-    holds_back: bool,
+    held_back: HeldBack,
     /// The ledger holds the effects of entries up to here.
     applied: u64,
     /// When a leader was last known.
@@ -162,7 +161,7 @@ impl Orderer {
             proposed_batches: 0,
             by_id: known.heard().map(|(id, name)| (*id, name.clone())).collect(),
             clocks: Clocks::default(),
-            holds_back: false,
+            held_back: HeldBack::default(),
             applied,
             led_at: 0,
             reconciliation: Reconciliation::default(),
@@ -201,22 +200,33 @@ impl Orderer {
             return Err(Refusal::Malformed(DecodeError::Short).into());
         };
         self.core.message_with(from, bytes, |entry| proposed_time(entry).is_none_or(|proposed| proposed <= latest))?;
-        self.clocks.heard(from, clock, self.core.membership());
+        self.clocks.heard(from, clock, self.tick, self.core.membership());
         Ok(())
     }
 
-    /// The time of a batch that is proposed now: this node's clock, as far as a majority takes it.
-    fn proposal_time(&mut self) -> Timestamp {
-        let latest = self.clocks.latest(self.config.core.id, self.core.membership());
+    /// The time of a batch that is proposed now: this node's clock, as far as a majority goes along; none while too few have
+    /// said what theirs say.
+    fn proposal_time(&mut self) -> Option<Timestamp> {
+        let lately = self.config.core.election_tick as u64;
+        let since = self.tick.saturating_sub(lately);
+        let latest = self.clocks.latest(self.config.core.id, since, self.core.membership());
         #[cfg(feature = "planted")]
-        let latest = latest.filter(|_| !galen_planted::is_on(galen_planted::Bug::BlockTimeUnbounded));
-        let holds_back = latest.is_some_and(|latest| latest < self.now);
-        if holds_back && !self.holds_back {
-            let ahead_ms = self.now.0.saturating_sub(latest.unwrap_or(self.now).0);
-            tracing::warn!(ahead_ms, "this node's clock is ahead of the others': it orders by theirs; set it (NTP)");
+        if galen_planted::is_on(galen_planted::Bug::BlockTimeUnbounded) {
+            return Some(self.now);
         }
-        self.holds_back = holds_back;
-        latest.map_or(self.now, |latest| self.now.min(latest))
+        match latest {
+            Latest::Own => Some(self.now),
+            Latest::Unknown => None,
+            Latest::At(latest) => {
+                if let Some(ahead_ms) = self.held_back.note(self.now, latest, self.tick, lately) {
+                    tracing::warn!(
+                        ahead_ms,
+                        "this node's clock is ahead of the others', and it orders by theirs: set it (NTP)"
+                    );
+                }
+                Some(self.now.min(latest))
+            }
+        }
     }
 
     /// A transaction from a client or a peer, its signature checked; `false` when it waits already.
@@ -398,7 +408,11 @@ impl Orderer {
 
     /// Proposes batches while there is something queued and room for it; whether it proposed any.
     fn propose(&mut self) -> Result<bool, Stopped> {
-        let (mut some, proposed) = (false, self.proposal_time());
+        let mut some = false;
+        if !self.mempool.has_queued() {
+            return Ok(some);
+        }
+        let Some(proposed) = self.proposal_time() else { return Ok(some) };
         while self.in_flight.range(self.ordered + 1..).count() < limits::BATCHES_IN_FLIGHT_MAX
             && self.unexecuted.len() < limits::BATCHES_UNEXECUTED_MAX
             && self.mempool.has_queued()

@@ -40,7 +40,7 @@ pub use execute::{
 };
 pub use genesis::genesis_writes;
 pub use jobs::job_site_permitted;
-pub use live_ids::{live_ids_from, prune_live_ids};
+pub use live_ids::{Pruned, prune_live_ids};
 pub use members::proposals::Tally;
 pub use refusal::{Failure, Refusal};
 pub use signer::signer_key;

@@ -29,7 +29,7 @@ pub trait StateRead {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError>;
 
     /// Entries whose keys start with `prefix` and are greater than `start_after`, in ascending order of keys, at most
-    /// `limit`. [`crate::execute`] never scans; queries and [`crate::prune_live_ids`] do.
+    /// `limit`. There may be fewer before the end; only no entry at all is the end. [`crate::execute`] never scans; queries and [`crate::prune_live_ids`] do.
     ///
     /// # Errors
     /// [`StateError`] when the store cannot say.

@@ -21,8 +21,9 @@ impl Ledger {
     /// # Errors
     /// As there.
     pub fn record_own_signature(&self, signature: &HeaderSignature) -> Result<HeaderSignature, LedgerError> {
-        let released = self.record_own_signatures(std::slice::from_ref(signature))?;
-        Ok(released.into_iter().next().unwrap_or_else(|| signature.clone()))
+        let mut released = self.record_own_signatures(std::slice::from_ref(signature))?;
+        let given = signature.height;
+        released.pop().ok_or(LedgerError::AlreadySigned { last: given, given })
     }
 
     /// Records this node's own signatures, of ascending heights, with one sync, and gives those to release: the one

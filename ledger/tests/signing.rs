@@ -30,6 +30,29 @@ fn a_second_header_is_never_signed() {
 }
 
 #[test]
+fn several_are_recorded_together_or_none_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path());
+    ledger.keep_signed_mark(&folder.path().join("signed")).unwrap();
+    let blocks: Vec<_> = (0..4).map(|_| grow(&ledger)).collect();
+    let signatures: Vec<_> = blocks.iter().map(|block| signature(block, 0)).collect();
+    let mut altered = signatures.clone();
+    altered[2] = HeaderSignature { header: Hash([1; 32]), ..altered[2].clone() };
+    assert_eq!(ledger.record_own_signatures(&altered).unwrap_err().code(), "ledger-other-header");
+    altered.swap(2, 3);
+    altered[3] = signatures[0].clone();
+    assert_eq!(ledger.record_own_signatures(&altered).unwrap_err().code(), "ledger-already-signed", "out of order");
+    let own = |height| ledger.view().unwrap().own_signature(height).unwrap();
+    assert!((1..=4).all(|height| own(height).is_none()) && ledger.durable_height() == 0, "none is recorded");
+    assert_eq!(ledger.record_own_signatures(&signatures[..2]).unwrap(), signatures[..2]);
+    // Those that were stored before come back with the new ones.
+    assert_eq!(ledger.record_own_signatures(&signatures).unwrap(), signatures);
+    assert_eq!(ledger.record_own_signatures(&[]).unwrap(), []);
+    assert!((1..=4).all(|height| own(height).is_some()) && ledger.durable_height() == 4);
+    assert_eq!(ledger.last_signed_height().unwrap(), 4);
+}
+
+#[test]
 fn only_the_header_held_is_signed() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = open(folder.path());

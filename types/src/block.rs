@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 /// What a leader proposes for ordering: the content of one entry of the ordering log.
 #[derive(Debug, Clone, PartialEq, Eq, SchemaWrite, SchemaRead)]
 pub struct Batch {
-    /// The leader's clock; the block's time is at least the parent's plus 1 ms.
+    /// The leader's clock, as far as a majority goes along; the block's time is at least the parent's plus 1 ms.
     pub proposed: Timestamp,
     /// The leader.
     pub proposer: NodeName,

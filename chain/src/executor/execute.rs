@@ -209,12 +209,8 @@ pub(crate) fn run(
         let limit = limits::PRUNE_PER_BLOCK_MIN + 2 * run.transactions.len();
         // On the parent's state, where nothing has to be merged: what this block records does not expire in it.
         let pruned = galen_contracts::prune_live_ids(state, context, pruned_to, limit)?;
-        // Also where nothing had expired: else every block after a restart would step over all that was deleted before it.
-        run.pruned_to = match pruned.len() < limit {
-            true => Some(galen_contracts::live_ids_from(context.time)),
-            false => pruned.keys().next_back().cloned(),
-        };
-        overlay.write(pruned);
+        run.pruned_to = pruned.next;
+        overlay.write(pruned.deletions);
     }
     run.writes = overlay.into_writes();
     run.next_voters = voters_written(&run.writes)?.filter(|set| set.epoch != context.epoch);

@@ -78,6 +78,7 @@ fn live_ids_are_dropped_once_they_have_expired() {
             BlockContext { genesis, height: 1, time: Timestamp(u64::MAX), rules_version: 1, epoch: 0, recovery: false };
         galen_contracts::prune_live_ids(&LedgerState(replica.ledger().view().unwrap()), &block, None, 1_000)
             .unwrap()
+            .deletions
             .len()
     };
     let early: Vec<_> = (0..10).map(|_| clients.next("harlem", FOUNDED.plus_ms(100))).collect();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use galen_client::{ClientError, Wait};
-use galen_histories::{Outcome, by_chain, by_search};
+use galen_histories::{Action, Outcome, by_chain, by_search};
 use galen_testnet::PlanOptions;
 use galen_testnet::fault::{Fault, Lines};
 use galen_testnet::history::{RecordOptions, Recorder, play};
@@ -33,6 +33,7 @@ async fn what_clients_are_told_is_linearizable_while_nodes_die_sleep_and_part() 
     let until = Instant::now() + FAULTS;
     let tell = |text: &str| println!("{text}");
     let faults = play(&cluster.testnet, &program(), 3, until, Some(&lines), &tell).await.unwrap();
+    assert!(faults.leaders_killed + faults.leaders_paused > 0, "{faults:?}");
     // The leader on the one side, and its clients with it; the others elect another.
     let leader = cluster.leader(VOTERS[0]).await;
     Fault::Partition { side: vec![leader.parse().unwrap()] }.apply(&cluster.testnet, Some(&lines)).unwrap();
@@ -46,7 +47,11 @@ async fn what_clients_are_told_is_linearizable_while_nodes_die_sleep_and_part() 
         .await;
     let history = recorder.stop().await.unwrap();
     let told = history.operations.iter().filter(|one| !matches!(one.outcome, Outcome::Refused | Outcome::Unknown));
-    println!("{} operations, {} answered, {faults:?}", history.operations.len(), told.count());
+    println!("{} operations, {} answered, {faults:?}", history.operations.len(), told.clone().count());
+    for action in [Action::Read, Action::ReadLocal] {
+        assert!(told.clone().any(|one| one.action == action), "no {action:?} was answered");
+    }
+    assert!(told.clone().any(|one| matches!(one.action, Action::Write { .. })), "no write was answered");
     assert_eq!(by_chain::check(&history), Ok(()), "{}", history.to_lines());
     assert_eq!(by_search::check(&history), Ok(()), "{}", history.to_lines());
     cluster.verify_ledgers();

@@ -65,6 +65,11 @@ async fn proofs_are_got_from_a_node_and_checked_without_one() {
     cluster.testnet.down().unwrap();
     let home = cluster.home(VOTERS[1]);
     assert_eq!(shell.run(&format!("galen ledger evidence '{}' 2>&1 | tail -1", home.display())), nobody);
+    let evidence =
+        |genesis: &str| format!("galen ledger evidence '{}' --genesis {genesis} 2>&1 | tail -1", home.display());
+    assert_eq!(shell.run(&evidence(&hash)), nobody);
+    let (_, said) = shell.fails(&format!("galen ledger evidence '{}' --genesis {}", home.display(), "0".repeat(64)));
+    assert!(said.contains(&hash) && said.contains("--genesis"), "{said}");
     let said = shell.run(&format!(
         "galen proof get parameters --ledger '{}' --genesis '{}' --out stopped.proof",
         home.display(),

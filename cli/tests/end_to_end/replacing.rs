@@ -64,11 +64,13 @@ async fn lost_old_and_copied_disks_come_back_as_new_learners_only() {
     assert_is_new_learner(&cluster, restored, before).await;
     load.more(20).await;
 
-    // A second process with a copied home, while the first one lives.
+    // A second process with a copied home, while the first one lives: its keys alone, and all that is on its disk.
     let before = cluster.votes(copied).await;
-    let said = run_copy(&cluster, copied);
-    assert!(said.contains("duplicate-identity"), "{said}");
-    assert_eq!(cluster.place(copied).await, Some((Participation::Voting, before)), "the first is not disturbed");
+    for all in [false, true] {
+        let said = run_copy(&cluster, copied, all);
+        assert!(said.contains("duplicate-identity"), "{said}");
+        assert_eq!(cluster.place(copied).await, Some((Participation::Voting, before)), "the first is not disturbed");
+    }
 
     let acknowledged = load.stop().await;
     assert_once_everywhere(&cluster, &acknowledged).await;
@@ -77,7 +79,7 @@ async fn lost_old_and_copied_disks_come_back_as_new_learners_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voter_whose_machine_is_lost_is_replaced_with_a_new_key() {
-    let parameters = Some(Parameters { key_reset_delay_ms: 500, ..Parameters::default() });
+    let parameters = Some(Parameters { key_reset_delay_ms: 4_000, ..Parameters::default() });
     let cluster = Cluster::start(PlanOptions { load_accounts: 4, parameters, ..PlanOptions::default() }).await;
     let lost = VOTERS[3];
     let load = Load::paced(&cluster, &VOTERS[..3], Duration::from_millis(20));
@@ -137,19 +139,30 @@ async fn a_voter_whose_machine_is_lost_is_replaced_with_a_new_key() {
 
 /// The last administrator's key of a member is lost: the others give it a new one.
 async fn reset_an_administrator(cluster: &Cluster, shell: &mut Shell, load: &Load) {
-    let mut section = Section::of("runbook.md", "Last administrator's key lost");
     shell.set("MEMBER", "kentucky");
     shell.set("OTHER", "harlem");
     shell.set("ANY_NODE", cluster.url(VOTERS[2]));
+    let others = ["harlem", "hennepin", "mississippi"];
+    // The key is not lost at all: whoever has it objects in time.
+    let mut unwanted = Section::of("runbook.md", "Last administrator's key lost");
+    shell.set("NEW_KEYS", cluster.scratch().join("unwanted-keys").display());
+    shell.run(&unwanted.next());
+    let printed = shell.run(&unwanted.next());
+    let id = shell.approve(&printed, &cluster.url(VOTERS[0]), &others);
+    shell.run(&format!("galen --context admin@kentucky --node {} member object {id}", cluster.url(VOTERS[0])));
+
+    let mut section = Section::of("runbook.md", "Last administrator's key lost");
     shell.set("NEW_KEYS", cluster.scratch().join("new-keys").display());
     shell.run(&section.next());
     let printed = shell.run(&section.next());
-    shell.approve(&printed, &cluster.url(VOTERS[0]), &["harlem", "hennepin", "mississippi"]);
+    shell.approve(&printed, &cluster.url(VOTERS[0]), &others);
     // The delay is block time.
     load.more(20).await;
     let typed = section.next();
     eventually("the new key works", PATIENCE, async || shell.succeeds(&typed).then_some(())).await;
     section.done();
+    shell.set("NEW_KEYS", cluster.scratch().join("unwanted-keys").display());
+    assert!(!shell.succeeds(&typed), "what was objected to came into force");
     let old = cluster.client(VOTERS[2], "admin@kentucky").members(Paging::default()).await;
     assert!(old.is_err(), "the old key works still");
 }
@@ -171,11 +184,12 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 /// Runs a copy of a living node's home, at ports of its own, until it ends by itself; what it said.
-fn run_copy(cluster: &Cluster, node: &str) -> String {
-    let copy = cluster.scratch().join("second");
+fn run_copy(cluster: &Cluster, node: &str, all: bool) -> String {
+    let copy = cluster.scratch().join(if all { "clone" } else { "second" });
     std::fs::create_dir_all(&copy).unwrap();
     let home = cluster.home(node);
-    for name in ["genesis.toml", "node.toml", "keys"] {
+    let stored: &[&str] = if all { &["ledger", "log", "signed", "membership", "began"] } else { &[] };
+    for name in ["genesis.toml", "node.toml", "keys"].iter().chain(stored) {
         copy_folder(&home.join(name), &copy.join(name));
     }
     move_ports(cluster, node, &copy);

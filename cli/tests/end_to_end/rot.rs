@@ -9,7 +9,7 @@ use galen_testnet::PlanOptions;
 use galen_types::api::Participation;
 use rocksdb::{DB, Options};
 
-use crate::support::{Cluster, Load, PATIENCE, VOTERS, assert_once_everywhere, eventually, program};
+use crate::support::{Cluster, Load, PATIENCE, Shell, VOTERS, assert_once_everywhere, eventually, program};
 
 /// Entries after which the ordering logs are cut.
 const COMPACT_ENTRIES: usize = 10;
@@ -148,6 +148,40 @@ async fn what_rots_on_one_node_is_found_and_repaired_from_the_others() {
         assert!(!cluster.log(node).contains("signed another header"), "{node}");
     }
     cluster.verify_ledgers();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_file_that_rots_is_found_by_the_scrub_recorded_and_not_given_out() {
+    let cluster = cluster(60).await;
+    let shell = Shell::of(&cluster);
+    let rows: String = (0..20_000).map(|row| format!("{row},{}\n", 20 + row % 60)).collect();
+    shell.write("visits.csv", &format!("visit,age\n{rows}"));
+    shell.run("galen --context owner@harlem data add visits.csv --name visits");
+    shell.run("galen --context owner@harlem data get harlem/visits --out before.csv && cmp visits.csv before.csv");
+    let objects = cluster.home(VOTERS[0]).join("files/objects");
+    let stored = std::fs::read_dir(&objects).unwrap().flatten().map(|entry| entry.path());
+    let stored = stored.max_by_key(|path| path.metadata().map_or(0, |found| found.len())).unwrap();
+    let damaged = || {
+        let status = shell.run("galen --json --context admin@harlem node status");
+        serde_json::from_str::<serde_json::Value>(&status).unwrap()["storage"]["files_damaged"].as_u64()
+    };
+    assert_eq!(damaged(), Some(0));
+    flip(&stored, stored.metadata().unwrap().len() / 2);
+    eventually("the scrub finds it", PATIENCE, async || (damaged() == Some(1)).then_some(())).await;
+    assert!(cluster.log(VOTERS[0]).contains("the scrub finds a stored file wrong"));
+    // The history of the dataset, at another member's node.
+    eventually("it stands on the chain", PATIENCE, async || {
+        let history = shell.run("galen --context auditor@kentucky data history harlem/visits");
+        history.contains("tamper").then_some(())
+    })
+    .await;
+    let (_, said) = shell.fails("galen --context owner@harlem data get harlem/visits --out after.csv");
+    assert!(said.contains("integrity") || said.contains("differs"), "{said}");
+    assert!(!shell.succeeds("test -e after.csv"), "no part of it is given out");
+    // The owner puts the original back.
+    flip(&stored, stored.metadata().unwrap().len() / 2);
+    eventually("the scrub finds it whole", PATIENCE, async || (damaged() == Some(0)).then_some(())).await;
+    shell.run("galen --context owner@harlem data get harlem/visits --out again.csv && cmp visits.csv again.csv");
 }
 
 #[tokio::test(flavor = "multi_thread")]

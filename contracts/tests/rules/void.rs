@@ -69,12 +69,13 @@ fn a_replay_is_void_for_done_and_refused_calls_until_it_expires() {
         assert!(
             prune_live_ids(&chain.state, &chain.block, None, 100)
                 .unwrap()
+                .deletions
                 .keys()
                 .all(|key| !key.ends_with(&transaction.id.0.0))
         );
         assert_eq!(chain.run(&transaction), Verdict::Void(VoidReason::Duplicate));
         chain.wait_ms(1_001);
-        let deletions = prune_live_ids(&chain.state, &chain.block, None, 100).unwrap();
+        let deletions = prune_live_ids(&chain.state, &chain.block, None, 100).unwrap().deletions;
         assert_eq!(deletions.len(), 1);
         chain.state.apply(deletions);
         assert!(matches!(chain.run(&transaction), Verdict::Void(VoidReason::Expired { .. })));
@@ -90,10 +91,10 @@ fn pruning_is_bounded_and_takes_the_oldest_first() {
         chain.done("owner@harlem", publish(dataset));
     }
     chain.wait_ms(120_000);
-    let deletions = prune_live_ids(&chain.state, &chain.block, None, 1).unwrap();
+    let deletions = prune_live_ids(&chain.state, &chain.block, None, 1).unwrap().deletions;
     assert_eq!(deletions.len(), 1);
     assert!(deletions.iter().all(|(key, value)| key.ends_with(&first.id.0.0) && value.is_none()));
-    assert_eq!(prune_live_ids(&chain.state, &chain.block, None, 9).unwrap().len(), 3);
+    assert_eq!(prune_live_ids(&chain.state, &chain.block, None, 9).unwrap().deletions.len(), 3);
 }
 
 #[test]

@@ -28,6 +28,9 @@ use super::{keys_of, name};
 /// What it signs instead of a header.
 pub(crate) const LIE: Hash = Hash([0x5a; 32]);
 
+/// What it says of its clock, in every frame.
+const CLOCK: Timestamp = Timestamp(u64::MAX);
+
 /// Where the fields of a frame lie (`consensus/src/wire.rs`).
 const TERM_AT: usize = 3 + 2 * 8;
 const INDEX_AT: usize = 3 + 4 * 8;
@@ -262,9 +265,8 @@ impl Liar {
             let effects = self.core.lock().unwrap().effects().unwrap();
             let mut core = self.core.lock().unwrap();
             for message in &effects.send {
-                let _dropped = self
-                    .network
-                    .send_raft(&self.named(message.to), with_clock(message.bytes.clone(), Timestamp::now()));
+                let _dropped =
+                    self.network.send_raft(&self.named(message.to), with_clock(message.bytes.clone(), CLOCK));
             }
             let Some(last) = effects.persist.last() else { return };
             core.persisted(last.token).unwrap();
@@ -313,9 +315,8 @@ impl Liar {
                     for (index, commit) in [(0, 0), (1, u64::MAX >> 3), (u64::MAX, 1), (3, 3)] {
                         put(&mut bytes, INDEX_AT, index);
                         put(&mut bytes, COMMIT_AT, commit);
-                        let _dropped = self
-                            .network
-                            .send_raft(&self.named(*to), with_clock(bytes.clone().into(), Timestamp::now()));
+                        let _dropped =
+                            self.network.send_raft(&self.named(*to), with_clock(bytes.clone().into(), CLOCK));
                     }
                 }
             }

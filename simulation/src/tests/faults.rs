@@ -180,6 +180,7 @@ fn a_leader_whose_clock_is_ahead_orders_by_the_others_and_the_chains_time_stays(
     let other = (ahead + 1) % 4;
     let height = cluster.nodes[other].executor().tip().height;
     cluster.until(1_000, |cluster| cluster.nodes[other].executor().tip().height > height + 5);
+    assert_eq!(cluster.leader(), Some(ahead), "no election was needed");
     let time = cluster.nodes[other].executor().tip().time;
     assert!(time <= cluster.now().plus_ms(5_000), "no block from the future");
     cluster.nodes[ahead].skew_ms = 0;

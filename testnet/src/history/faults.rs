@@ -52,6 +52,15 @@ impl Drop for Paused {
     }
 }
 
+/// Mends the lines, however a cut ends.
+struct Cut<'lines>(&'lines Lines);
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.heal();
+    }
+}
+
 fn between(random: &mut Random, (low, high): (u64, u64)) -> Duration {
     Duration::from_millis(low + random.below(high - low))
 }
@@ -88,15 +97,15 @@ pub async fn play(
             tell(&format!("{victim} is paused{}", if leads { ", it leads" } else { "" }));
             process.signal(Signal::SIGSTOP);
             let paused = Paused(process);
-            let lines = lines.filter(|_| leads);
-            if lines.is_some() {
+            let cut = lines.filter(|_| leads).map(Cut);
+            if cut.is_some() {
                 Fault::Partition { side: vec![victim] }.apply(testnet, lines)?;
             }
             sleep(between(&mut random, PAUSED_MS)).await;
             drop(paused);
-            if let Some(lines) = lines {
+            if let Some(cut) = cut {
                 sleep(between(&mut random, CUT_OFF_MS)).await;
-                lines.heal()?;
+                cut.0.heal()?;
                 counts.leaders_cut_off += 1;
             }
             testnet.ready(testnet.node(&name)?).await?;
