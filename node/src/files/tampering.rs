@@ -58,6 +58,11 @@ impl TamperingReports {
         self.lock().remove(version);
     }
 
+    /// Whether a version was found wrong last.
+    pub(crate) fn is_reported(&self, version: &VersionName) -> bool {
+        self.lock().contains_key(version)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<VersionName, String>> {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
