@@ -62,6 +62,11 @@ enum Command {
 
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.voters > 1 && !matches!(arguments.command, Command::Count | Command::Kill { .. }) {
+        eprintln!("error: only `kill` can be done to one voter of several");
+        eprintln!("hint: leave --voters out");
+        return ExitCode::from(2);
+    }
     let started = Instant::now();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -115,8 +120,10 @@ async fn run(arguments: &Arguments) -> Result<Report, LifeError> {
         let counts: Vec<String> = Kind::ALL.iter().map(|kind| format!("{kind} {}", count(*kind))).collect();
         eprintln!("{chapter}: {} calls: {}", played.ended.calls.len(), counts.join(", "));
         if does(&["kill", "all"]) {
+            let with_power = || Loss::ALL.map(Some);
             let losses = match arguments.command {
-                Command::Kill { lose: true } => Loss::ALL.map(Some).to_vec(),
+                Command::Kill { lose: true } => with_power().to_vec(),
+                Command::All => std::iter::once(None).chain(with_power()).collect(),
                 _ => vec![None],
             };
             for loss in losses {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use galen_types::Call;
 use galen_types::api::StreamEvent;
+use galen_types::member::Role;
 use galen_types::vocabulary::ReasonCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use super::client::get;
 use super::world::{Served, content, name};
 use crate::http::limits::STREAMS_PER_ACCOUNT_MAX;
+use crate::http::routes;
 
 struct Listener {
     stream: TcpStream,
@@ -48,6 +50,28 @@ impl Listener {
     async fn until_end(&mut self) {
         let reading = async { while self.read().await {} };
         timeout(Duration::from_secs(60), reading).await.expect("in time");
+    }
+}
+
+/// The stream that the table's other test leaves out, since it does not end.
+#[tokio::test]
+async fn each_role_listens_where_the_table_says() {
+    let served = Served::new().await;
+    let route = routes::all().into_iter().find(|route| route.path == "/v1/events").unwrap();
+    let accounts = [
+        ("admin@harlem", Role::Admin),
+        ("owner@harlem", Role::Owner),
+        ("researcher@harlem", Role::Researcher),
+        ("auditor@harlem", Role::Auditor),
+    ];
+    for (account, role) in accounts {
+        let roles = route.access.roles();
+        if roles.is_empty() || roles.contains(&role) {
+            Listener::open(&served, account, "/v1/events").await;
+        } else {
+            let answer = get("/v1/events").signed(&served, account).send(&served).await;
+            assert_eq!((answer.status, answer.code()), (403, "role-missing".to_owned()), "{account}");
+        }
     }
 }
 
