@@ -28,6 +28,8 @@ pub(crate) struct Cluster {
     /// Of disks and execution.
     disk_random: Random,
     pub(crate) step: u64,
+    /// Milliseconds that passed at once while nothing could happen.
+    pub(crate) passed_ms: u64,
     pub(crate) seed: u64,
     pub(crate) network: Network,
     pub(crate) oracle: Oracle,
@@ -79,6 +81,7 @@ impl Cluster {
             network_random: Random(seed ^ 0x6e65_7477_6f72_6b00),
             disk_random: Random(seed ^ 0x6469_736b_7300_0000),
             step: 0,
+            passed_ms: 0,
             seed,
             network: Network::default(),
             injected: BTreeMap::new(),
@@ -101,7 +104,7 @@ impl Cluster {
     }
 
     pub(crate) fn now(&self) -> Timestamp {
-        FOUNDED.plus_ms(self.step * STEP_MS)
+        FOUNDED.plus_ms(self.step * STEP_MS + self.passed_ms)
     }
 
     pub(crate) fn observer(&self) -> usize {
