@@ -39,7 +39,7 @@ pub struct Answer {
     pub matched: u64,
     /// Whether the peer leads.
     pub leads: bool,
-    /// Whether the peer knows a leader.
+    /// Whether the peer hears a leader.
     pub knows_leader: bool,
     /// The peer's certified height.
     pub certified_height: u64,
@@ -86,7 +86,7 @@ pub struct OrderingAccount {
     pub matched: u64,
     /// Whether it leads.
     pub leads: bool,
-    /// Whether it knows a leader.
+    /// Whether it hears a leader.
     pub knows_leader: bool,
     /// Where its log ends; none of a node that does not order.
     pub log_end: Option<LogEnd>,
@@ -97,13 +97,13 @@ pub struct OrderingAccount {
 impl OrderingAccount {
     /// Of a running orderer, about a number.
     pub fn of(orderer: &crate::Orderer, raft_id: RaftId) -> Self {
-        let role = orderer.role();
+        let status = orderer.status();
         Self {
             matched: orderer.knowledge(raft_id).unwrap_or(0),
-            leads: role.role == galen_consensus::Role::Leader,
-            knows_leader: role.leader.is_some(),
+            leads: status.role == galen_consensus::Role::Leader,
+            knows_leader: status.hears_leader,
             log_end: Some(orderer.log_end()),
-            term: orderer.status().term,
+            term: status.term,
         }
     }
 }

@@ -17,6 +17,9 @@ pub struct Status {
     pub role: Role,
     /// Who leads, if known.
     pub leader: Option<RaftId>,
+    /// Whether that leader was heard within an election timeout, or is this node. A learner never campaigns, and so holds the
+    /// last leader that it heard for one for ever.
+    pub hears_leader: bool,
     /// The term.
     pub term: u64,
     /// Committed up to here, as far as this node knows.
@@ -119,6 +122,7 @@ impl RaftCore {
             id: self.config.id,
             role: self.role(),
             leader: self.leader(),
+            hears_leader: self.leader().is_some_and(|leader| self.heard_lately(leader)),
             term: raft.term,
             commit: raft.raft_log.committed,
             applied: self.applied,

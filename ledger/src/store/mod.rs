@@ -141,7 +141,7 @@ impl Store {
     fn failed(&self, error: &rocksdb::Error) -> LedgerError {
         let message = error.to_string();
         self.stop(&message);
-        if is_rot(error) {
+        if is_rot(error) && is_of_reading(error) {
             // Compaction met it, and RocksDB takes no writes any more.
             return self.damage.see(read_error(FILES, self.path.display().to_string(), error));
         }
@@ -209,7 +209,7 @@ fn handle_of<'store>(database: &'store DB, name: &str) -> Result<&'store ColumnF
 
 fn open_error(path: &Path, error: &rocksdb::Error) -> LedgerError {
     let message = error.to_string();
-    if is_rot(error) {
+    if is_rot(error) && is_of_reading(error) {
         return read_error(FILES, path.display().to_string(), error);
     }
     if message.contains("LOCK") || message.contains("lock hold by current process") {
@@ -235,8 +235,43 @@ fn is_rot(error: &rocksdb::Error) -> bool {
     }
 }
 
+/// Whether an error was met while stored bytes were read, where it may as well be one of writing.
+fn is_of_reading(error: &rocksdb::Error) -> bool {
+    error.kind() == ErrorKind::Corruption || tells_of_reading(error.as_ref())
+}
+
+/// RocksDB says first what it was doing: `IO error: While pread offset 0 len 48: FILE: Input/output error`, or
+/// `IO error: While fsync: a directory: Input/output error`.
+fn tells_of_reading(words: &str) -> bool {
+    let doing = words.split(':').nth(1).unwrap_or_default();
+    (doing.contains("read") && !doing.contains("read/write")) || doing.contains("stat ") || doing.contains("fstat")
+}
+
 /// What a failed read means.
 fn read_error(column: &'static str, place: String, error: &rocksdb::Error) -> LedgerError {
     let problem = error.to_string();
     if is_rot(error) { LedgerError::Unreadable { column, place, problem } } else { LedgerError::Read(problem) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tells_of_reading;
+
+    #[test]
+    fn only_what_failed_to_be_read_is_taken_for_rot() {
+        for doing in
+            ["While pread offset 0 len 48", "While open a file for random read", "While reading file sequentially"]
+        {
+            assert!(tells_of_reading(&format!(
+                "IO error: {doing}: /var/lib/galen/ledger/000021.sst: Input/output error"
+            )));
+        }
+        for doing in
+            ["While fsync", "While appending to file", "While fdatasync", "While open file for random read/write"]
+        {
+            assert!(!tells_of_reading(&format!(
+                "IO error: {doing}: /srv/readings/ledger/000021.log: Input/output error"
+            )));
+        }
+    }
 }

@@ -108,7 +108,7 @@ pub(super) enum TransferRefusal {
 pub(super) struct OrderingReport {
     /// Whether this node leads.
     pub(super) is_leader: bool,
-    /// Whether any leader is known.
+    /// Whether a leader is heard.
     pub(super) knows_leader: bool,
     /// Of a leader: up to where each other number acknowledged the log.
     pub(super) matched: BTreeMap<u64, u64>,
@@ -406,7 +406,7 @@ impl Ordering {
         self.metrics.is_leader.set(i64::from(is_leader));
         let report = OrderingReport {
             is_leader,
-            knows_leader: status.leader.is_some(),
+            knows_leader: status.hears_leader,
             matched: status.peers.iter().map(|(id, peer)| (id.0, peer.matched)).collect(),
             is_member: status.membership.contains(status.id),
             may_retire: self.orderer.may_retire() || !status.membership.contains(status.id),

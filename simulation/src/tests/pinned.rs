@@ -8,6 +8,13 @@ const PINNED: &[(Scenario, u64, u64, &str)] = &[
     (Scenario::Recoveries, 3, 100, "a voter of a recovery waited for a certificate before it took up its number"),
     (Scenario::Disks, 3, 100, "of three voters one gave its number up, and another, restarted, waited for its word"),
     (Scenario::Recoveries, 6, 100, "signatures of a node that stopped were looked for on the disk of the next one"),
+    (
+        Scenario::Disks,
+        7,
+        300,
+        "a learner told a restarted leader for ever that it knows a leader, and it waited for itself",
+    ),
+    (Scenario::Disks, 19, 300, "a voter waited for a leader that only a learner still took for one"),
 ];
 
 #[test]
