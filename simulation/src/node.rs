@@ -176,7 +176,7 @@ pub(crate) struct Node {
     /// The number under which it orders now.
     pub(crate) raft_id: Option<RaftId>,
     /// The number that it took part under last and has not given up.
-    last_number: Option<RaftId>,
+    pub(crate) last_number: Option<RaftId>,
     /// What its keys are made from, the newest last.
     pub(crate) keys: Vec<String>,
     /// What it signs with now.

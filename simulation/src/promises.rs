@@ -87,6 +87,10 @@ impl Cluster {
             return;
         }
         let name = &self.nodes[place].name;
+        // What it said last under a number that it gave up in this step: that log is opened no more.
+        if self.nodes[place].last_number.is_none() {
+            return;
+        }
         let Some(log) = self.nodes[place].durable_log() else {
             panic!("{name} acknowledges, and its log would not open")
         };
