@@ -15,6 +15,7 @@ const PINNED: &[(Scenario, u64, u64, &str)] = &[
         "a learner told a restarted leader for ever that it knows a leader, and it waited for itself",
     ),
     (Scenario::Disks, 19, 300, "a voter waited for a leader that only a learner still took for one"),
+    (Scenario::Faults, 56, 300, "the last transaction was valid up to the horizon, which begins at a majority's time"),
 ];
 
 #[test]
