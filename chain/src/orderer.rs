@@ -121,6 +121,10 @@ pub struct Orderer {
     held_back: HeldBack,
     /// The ledger holds the effects of entries up to here.
     applied: u64,
+    /// The entry of the newest block that is certified and durable here, as far as known.
+    certified: u64,
+    /// When this node proposed last.
+    proposed_at: u64,
     /// When a leader was last known.
     led_at: u64,
     reconciliation: Reconciliation,
@@ -163,6 +167,8 @@ impl Orderer {
             clocks: Clocks::default(),
             held_back: HeldBack::default(),
             applied,
+            certified: applied,
+            proposed_at: 0,
             led_at: 0,
             reconciliation: Reconciliation::default(),
             reads,
@@ -276,6 +282,7 @@ impl Orderer {
     /// # Errors
     /// [`Stopped`] when the core has stopped.
     pub fn may_cut(&mut self, point: CutPoint) -> Result<(), Stopped> {
+        self.certified = self.certified.max(point.index);
         if self.cut_points.back().is_some_and(|last| last.index >= point.index) {
             return Ok(());
         }
@@ -406,10 +413,17 @@ impl Orderer {
         OrderedBatch { index: committed.index, term: committed.term, bytes }
     }
 
+    /// Whether a quorum executes so far behind this node that the next batch should wait for them, and grow meanwhile. Never
+    /// for long: ordering does not depend on certification.
+    fn waits_for_certification(&self) -> bool {
+        self.applied.saturating_sub(self.certified) > limits::ENTRIES_UNCERTIFIED_MAX
+            && self.tick.saturating_sub(self.proposed_at) < limits::UNCERTIFIED_PAUSE_TICKS
+    }
+
     /// Proposes batches while there is something queued and room for it; whether it proposed any.
     fn propose(&mut self) -> Result<bool, Stopped> {
         let mut some = false;
-        if !self.mempool.has_queued() {
+        if !self.mempool.has_queued() || self.waits_for_certification() {
             return Ok(some);
         }
         let Some(proposed) = self.proposal_time() else { return Ok(some) };
@@ -426,6 +440,7 @@ impl Orderer {
                 Ok((index, _)) => {
                     self.in_flight.insert(index, ids);
                     self.proposed_batches += 1;
+                    self.proposed_at = self.tick;
                     some = true;
                 }
                 Err(ProposeError::Stopped(stopped)) => return Err(stopped),

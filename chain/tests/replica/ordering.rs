@@ -129,6 +129,41 @@ fn ordering_does_not_outrun_execution() {
 }
 
 #[test]
+fn who_is_far_ahead_of_certification_proposes_slowly_but_goes_on() {
+    let mut leader = leader_alone();
+    leader.set_batch_limits(BatchLimits { transactions: 1, bytes: 1 << 20 });
+    submit(&mut leader, 60);
+    // Executed at once, certified never.
+    let mut last = 1;
+    let mut order = |leader: &mut Orderer| {
+        let ordered = effects(leader).ordered;
+        for batch in &ordered {
+            last = batch.index;
+            leader.applied(batch.index, FOUNDED, &contents(batch)).unwrap();
+        }
+        (last, !ordered.is_empty())
+    };
+    let behind = loop {
+        let (last, some) = order(&mut leader);
+        if !some {
+            break last;
+        }
+    };
+    let free = limits::ENTRIES_UNCERTIFIED_MAX + limits::BATCHES_UNEXECUTED_MAX as u64;
+    assert!(behind - 1 > limits::ENTRIES_UNCERTIFIED_MAX && behind - 1 <= free, "{behind} without a certificate");
+    for _ in 1..limits::UNCERTIFIED_PAUSE_TICKS {
+        leader.tick(FOUNDED).unwrap();
+        assert_eq!(order(&mut leader), (behind, false));
+    }
+    leader.tick(FOUNDED).unwrap();
+    let (slowly, some) = order(&mut leader);
+    assert!(some && slowly > behind, "ordering does not depend on certification");
+    assert_eq!(order(&mut leader), (slowly, false));
+    leader.may_cut(CutPoint { index: slowly, height: slowly, header: Hash::ZERO }).unwrap();
+    assert!(order(&mut leader).1, "certified: it goes on at once");
+}
+
+#[test]
 fn clients_are_told_of_what_expired() {
     let mut leader = leader_alone();
     leader.set_batch_limits(BatchLimits { transactions: 1, bytes: 1 << 20 });

@@ -1,7 +1,6 @@
 //! The network between nodes breaks in every way that networks do, processes stand still, disks are slow; by namespaces of
 //! the kernel where they are permitted, else by relays between the nodes.
 
-use std::io::Write as _;
 use std::time::Duration;
 
 use galen_bench::faults::{self, FaultOptions, Scenario};
@@ -10,7 +9,7 @@ use galen_testnet::fault::Lines;
 use galen_testnet::isolation::Isolation;
 use galen_testnet::relay::Relays;
 
-use crate::support::{Cluster, PATIENCE, Shell, VOTERS, eventually, program};
+use crate::support::{Cluster, PATIENCE, Shell, VOTERS, aloud, eventually, program};
 
 /// What is played here: one of each kind. `galen testnet faults` plays all.
 const PLAYED: [Scenario; 8] = [
@@ -23,12 +22,6 @@ const PLAYED: [Scenario; 8] = [
     Scenario::PausedLeader,
     Scenario::SlowLeaderDisk,
 ];
-
-/// Says something that is not to be overlooked, also when the test passes.
-fn aloud(text: &str) {
-    // Not by a macro that prints, whose text is kept back while the test passes.
-    std::io::stderr().write_all(format!("\n!!! {text}\n\n").as_bytes()).unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_majority_goes_on_a_minority_promises_nothing_and_all_agree_when_it_is_mended() {

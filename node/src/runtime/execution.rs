@@ -1,4 +1,4 @@
-//! The execution thread: owns the executor. Executes ordered batches first, then handles what peers say about headers;
+//! The execution thread: owns the executor. Executes ordered batches and handles what peers say about headers, in turns;
 //! signs and publishes; tells waiting clients, the ordering thread and the event stream what happened.
 
 use std::sync::Arc;
@@ -146,50 +146,67 @@ impl Execution {
         self.sign()?;
         self.regroup();
         while !self.shutdown.is_stopping() {
-            let Ok(input) = inputs.recv() else { return Ok(()) };
-            self.execute_ordered()?;
-            match input {
-                ExecutionInput::Wake => {}
-                ExecutionInput::Signature(signature) => self.take_signature(signature)?,
-                ExecutionInput::Certificate(certificate, validation) => {
-                    let taken = self.executor.add_certificate(certificate)?;
-                    // What cannot be verified here is not passed on.
-                    if let Some(validation) = validation
-                        && matches!(taken, Certification::Certified(_) | Certification::Behind(_))
-                    {
-                        validation.accept();
-                    }
-                    self.certification(taken)?;
+            let mut next = if self.execute_ordered()? {
+                inputs.try_recv().ok()
+            } else {
+                let Ok(input) = inputs.recv() else { return Ok(()) };
+                Some(input)
+            };
+            let began = Instant::now();
+            while let Some(input) = next {
+                if matches!(input, ExecutionInput::Stop) {
+                    return Ok(());
                 }
-                ExecutionInput::Claimed(height) => self.certification(Certification::Claimed(height))?,
-                ExecutionInput::Answer(answer, reply) => {
-                    let outcome = self.follow(answer)?;
-                    let _ = reply.send(outcome);
-                }
-                ExecutionInput::Stop => return Ok(()),
+                self.take(input)?;
+                next = if began.elapsed() < limits::EXECUTION_SLICE { inputs.try_recv().ok() } else { None };
             }
         }
         Ok(())
     }
 
-    /// Executes all that is ordered. Signatures wait for one disk sync: each block is signed at once where nothing else is
-    /// queued; where this node is behind, several are signed together, so that it catches up at the pace of its processor and
-    /// not of its disk.
-    fn execute_ordered(&mut self) -> Result<(), ExecutorError> {
-        let mut next = self.ordered.try_recv().ok();
-        let mut unsigned_since = Instant::now();
-        while let Some(batch) = next {
+    fn take(&mut self, input: ExecutionInput) -> Result<(), ExecutorError> {
+        match input {
+            ExecutionInput::Wake | ExecutionInput::Stop => Ok(()),
+            ExecutionInput::Signature(signature) => self.take_signature(signature),
+            ExecutionInput::Certificate(certificate, validation) => {
+                let taken = self.executor.add_certificate(certificate)?;
+                // What cannot be verified here is not passed on.
+                if let Some(validation) = validation
+                    && matches!(taken, Certification::Certified(_) | Certification::Behind(_))
+                {
+                    validation.accept();
+                }
+                self.certification(taken)
+            }
+            ExecutionInput::Claimed(height) => self.certification(Certification::Claimed(height)),
+            ExecutionInput::Answer(answer, reply) => {
+                let outcome = self.follow(answer)?;
+                let _ = reply.send(outcome);
+                Ok(())
+            }
+        }
+    }
+
+    /// Executes what is ordered, for a slice of time; whether there was any. Then what peers say has its turn, for as long: a
+    /// node that is behind would certify nothing until it has caught up. Signatures wait for one disk sync:
+    /// a lone block is signed at once, and where this node is behind, those of a slice are signed together, so that it
+    /// catches up at the pace of its processor and not of its disk.
+    fn execute_ordered(&mut self) -> Result<bool, ExecutorError> {
+        let (began, mut some) = (Instant::now(), false);
+        while let Ok(batch) = self.ordered.try_recv() {
             let started = Instant::now();
             let executed = self.executor.execute(&batch)?;
             self.metrics.block_execution_seconds.observe(started.elapsed().as_secs_f64());
             self.tell(executed)?;
-            next = self.ordered.try_recv().ok();
-            if next.is_none() || unsigned_since.elapsed() >= limits::SIGNATURE_DELAY_MAX {
-                self.sign()?;
-                unsigned_since = Instant::now();
+            some = true;
+            if began.elapsed() >= limits::EXECUTION_SLICE {
+                break;
             }
         }
-        Ok(())
+        if some {
+            self.sign()?;
+        }
+        Ok(some)
     }
 
     fn follow(&mut self, answer: SyncAnswer) -> Result<Result<u64, String>, ExecutorError> {

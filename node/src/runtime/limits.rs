@@ -18,9 +18,10 @@ pub(super) const ADMISSION_LOOK: Duration = Duration::from_millis(500);
 /// Inputs that wait for the execution thread beside ordered batches. Full: gossip is dropped (and pulled later).
 pub(super) const EXECUTION_INPUTS_MAX: usize = 4_096;
 
-/// How long blocks that are executed may wait for their signatures while more are queued, looked at after each block: a disk
-/// sync takes a few milliseconds, and the signatures of all blocks in between share one.
-pub(super) const SIGNATURE_DELAY_MAX: Duration = Duration::from_millis(10);
+/// How long ordered batches are executed before what peers say has its turn, and the other way round; looked at after each
+/// block. So long wait the signatures of what was executed, too: a disk sync takes a few milliseconds, and all in between
+/// share one.
+pub(super) const EXECUTION_SLICE: Duration = Duration::from_millis(10);
 
 /// Events that a slow reader of the event stream may lag behind before it is cut off.
 pub(super) const STREAM_EVENTS_MAX: usize = 4_096;

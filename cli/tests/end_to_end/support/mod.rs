@@ -13,6 +13,7 @@ pub(crate) use load::{Load, publication};
 pub(crate) use runbook::Section;
 pub(crate) use shell::Shell;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -37,4 +38,10 @@ pub(crate) fn noise(seed: &str, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(&mut bytes);
     bytes
+}
+
+/// Says something that is not to be overlooked, also when the test passes.
+pub(crate) fn aloud(text: &str) {
+    // Not by a macro that prints, whose text is kept back while the test passes.
+    std::io::stderr().write_all(format!("\n!!! {text}\n\n").as_bytes()).unwrap();
 }

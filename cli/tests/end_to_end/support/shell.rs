@@ -15,11 +15,16 @@ pub(crate) struct Shell {
 impl Shell {
     /// A shell with a context for each account of a testnet that runs.
     pub(crate) fn of(cluster: &Cluster) -> Self {
-        let folder = cluster.scratch().join("shell");
-        std::fs::create_dir_all(&folder).unwrap();
-        let shell = Self { settings: cluster.scratch().join("settings"), folder, variables: Vec::new() };
+        let shell = Self::without_contexts(cluster);
         shell.contexts(cluster);
         shell
+    }
+
+    /// A shell beside a testnet that need not run, which knows nothing of it.
+    pub(crate) fn without_contexts(cluster: &Cluster) -> Self {
+        let folder = cluster.scratch().join("shell");
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { settings: cluster.scratch().join("settings"), folder, variables: Vec::new() }
     }
 
     /// Writes the contexts anew.
