@@ -33,7 +33,7 @@ async fn a_testnet_is_grown_shaken_recorded_and_shrunk_by_command_line() {
     assert_eq!(report["voters"], 5, "{report}");
     assert_eq!(report["agreement"]["nodes"], 6, "{report}");
     let acknowledged = report["agreement"]["acknowledged"].as_u64().unwrap();
-    assert!(acknowledged > 0 && report["next"]["max"].as_f64().unwrap() > 0.0, "{report}");
+    assert!(acknowledged > 0 && report["next"]["ms_max"].as_f64().unwrap() > 0.0, "{report}");
 
     let recorded = json(&shell.run("galen --json testnet record history --seconds 5 --dir \"$DIR\""));
     assert!(recorded["writes"].as_u64().unwrap() > 0 && recorded["reads"].as_u64().unwrap() > 0, "{recorded}");
