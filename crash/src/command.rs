@@ -24,6 +24,9 @@ struct Arguments {
     /// Try every point instead of a sample
     #[arg(long, global = true)]
     every: bool,
+    /// Try every point of one part, as 2/4: so four commands side by side try all
+    #[arg(long, value_name = "I/N", value_parser = part, conflicts_with = "every", global = true)]
+    part: Option<(usize, usize)>,
     /// How many points of each kind and chapter a sample has
     #[arg(long, default_value_t = 20, global = true)]
     points: usize,
@@ -87,6 +90,12 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// A part, counted from 1, and how many there are.
+fn part(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    numbers.filter(|(part, parts)| (1..=*parts).contains(part)).ok_or_else(|| "write it like 2/4".to_owned())
+}
+
 fn program(arguments: &Arguments) -> Result<PathBuf, LifeError> {
     if let Some(program) = &arguments.program {
         return Ok(program.clone());
@@ -97,9 +106,10 @@ fn program(arguments: &Arguments) -> Result<PathBuf, LifeError> {
 
 async fn run(arguments: &Arguments) -> Result<Report, LifeError> {
     let stage = Stage::found(&program(arguments)?, arguments.voters)?;
-    let selection = match arguments.every {
-        true => Selection::Every,
-        false => Selection::Sample { points: arguments.points, seed: arguments.seed },
+    let selection = match (arguments.part, arguments.every) {
+        (Some((part, parts)), _) => Selection::Every { part: part - 1, parts },
+        (None, true) => Selection::Every { part: 0, parts: 1 },
+        (None, false) => Selection::Sample { points: arguments.points, seed: arguments.seed },
     };
     let mut report = Report::default();
     let chapters = rehearse(&stage).await?;

@@ -75,12 +75,6 @@ async fn evidence(consortium: &Consortium, node: &str, wanted: impl Fn(&[Evidenc
     }
 }
 
-async fn metric(consortium: &Consortium, node: &str, metric: &str) -> f64 {
-    let text = reqwest::get(format!("{}/metrics", consortium.url(node))).await.unwrap().text().await.unwrap();
-    let line = text.lines().find(|line| line.starts_with(metric)).unwrap();
-    line.rsplit_once(' ').unwrap().1.parse().unwrap()
-}
-
 /// A consortium of which one voter is the liar.
 async fn with_liar(lies: Lies) -> (Consortium, Arc<Liar>) {
     let mut consortium = Consortium::start().await;
@@ -131,7 +125,7 @@ async fn a_voter_that_signs_lies_is_known_and_shown_and_the_others_stay_certifie
         }
         let found = evidence(&consortium, node, enough).await;
         assert!(found.iter().all(|found| found.signed == LIE), "{found:?}");
-        assert!(metric(&consortium, node, "galen_chain_evidence").await >= 3.0);
+        assert!(consortium.metric(node, "galen_chain_evidence").await >= 3.0);
         let client = consortium.client(&format!("admin@{}", member_of(node)));
         for found in &found {
             let file = client.evidence_proof(found.height, &found.voter).await.unwrap();
@@ -166,7 +160,7 @@ async fn a_voter_that_raves_in_ordering_shuts_nobody_out() {
     // While one is away, the terms of the others are pushed further than one message may lead.
     consortium.stop_node("node-1.kentucky").await;
     let deadline = Instant::now() + PATIENCE;
-    while metric(&consortium, "node-1.harlem", "galen_ordering_term").await < f64::from(3 << 20) {
+    while consortium.metric("node-1.harlem", "galen_ordering_term").await < f64::from(3 << 20) {
         assert!(Instant::now() < deadline, "the terms do not rise");
         liar.rave(1 << 20).await;
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -422,6 +422,34 @@ async fn the_voter_of_a_suspended_and_restored_member_votes_under_another_number
     consortium.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_stop_the_chain_is_refused_with_the_count() {
+    let mut consortium = Consortium::start().await;
+    let away = "node-1.mississippi";
+    consortium.stop_node(away).await;
+    let admin = consortium.client("admin@hennepin");
+    let deadline = Instant::now() + PATIENCE;
+    while admin.peers().await.unwrap().iter().any(|peer| peer.connected && peer.node.to_string() == away) {
+        assert!(Instant::now() < deadline, "the stopped node is taken for connected");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Three of four are enough; of the three that would remain two are there, which is enough too.
+    demote(&consortium, "hennepin").await;
+    goes_on(&consortium, "harlem", 3, 0).await;
+    // And of the two that would remain one.
+    let admin = consortium.client("admin@kentucky");
+    let refused = admin.apply(Call::DemoteNode { node: name("node-1.kentucky") }, Wait::Committed).await.unwrap_err();
+    assert_eq!(refused.code(), "quorum-would-be-lost", "{refused}");
+    let said = refused.to_string();
+    assert!(said.contains("of the 2 voters") && said.contains("1 are connected") && said.contains(away), "{said}");
+    goes_on(&consortium, "harlem", 3, 100).await;
+    consortium.start_node(away).await;
+    until_voting(&consortium, away).await;
+    demote(&consortium, "kentucky").await;
+    goes_on(&consortium, "harlem", 2, 200).await;
+    consortium.stop().await;
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     std::fs::set_permissions(to, from.metadata().unwrap().permissions()).unwrap();

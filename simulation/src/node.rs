@@ -135,6 +135,8 @@ struct Running {
     certified: (u64, u64),
     asked: u64,
     asked_signatures: u64,
+    /// When ordering last had a leader that speaks to it.
+    led_at: u64,
     /// The height of the copy that a loss of power would leave.
     copied: u64,
     /// What it asks its peers before it speaks as an orderer, or again where its vote is held back.
@@ -233,6 +235,8 @@ pub(crate) struct Node {
 
 /// Heights that a voter may lag before it pulls blocks beside ordering: small, so that both happen at once.
 const LAG_VOTER: u64 = 4;
+/// Steps without a leader after which a node that orders asks for blocks like one that does not.
+const UNLED_STEPS: u64 = 60;
 
 impl Node {
     pub(crate) fn new(place: usize, genesis: &Arc<Genesis>, folder: &Path, compact_entries: usize) -> Self {

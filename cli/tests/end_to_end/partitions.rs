@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use galen_client::Wait;
 use galen_testnet::PlanOptions;
+use galen_testnet::fault::{Fault, Lines};
+use galen_testnet::isolation::Isolation;
 use galen_testnet::relay::Relays;
-use galen_types::Call;
+use galen_types::api::Participation;
 use galen_types::member::NodeRole;
-use galen_types::proposal::Ballot;
+use galen_types::proposal::{Ballot, ProposedChange};
+use galen_types::{Call, NodeName};
 
-use crate::support::{Cluster, Load, PATIENCE, VOTERS, assert_once_everywhere, eventually, program};
+use crate::support::{Cluster, Load, PATIENCE, VOTERS, aloud, assert_once_everywhere, eventually, program};
 
 const MEMBER: &str = "riverside";
 const NODE: &str = "node-1.riverside";
@@ -76,6 +79,65 @@ async fn voters_come_and_go_while_the_network_is_cut() {
     cluster.testnet.cut_off(&node.member).await.unwrap();
     load.more(20).await;
     cluster.testnet.forget(&node.member).unwrap();
+
+    let acknowledged = load.stop().await;
+    assert_once_everywhere(&cluster, &acknowledged).await;
+    cluster.verify_ledgers();
+}
+
+/// In namespaces of the kernel, where nobody can join: a voter becomes an observer, and a voter again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_is_demoted_and_promoted_while_the_kernels_network_is_cut() {
+    let isolated = Isolation::permitted().is_ok();
+    if !isolated {
+        aloud("NO NETWORK NAMESPACES. Relays between the nodes stand in for a broken network.");
+    }
+    let options = PlanOptions { load_accounts: 4, isolated, relays: !isolated, ..PlanOptions::default() };
+    let cluster = Cluster::make(options).await;
+    let lines = match Lines::of(&cluster.testnet) {
+        Some(lines) => lines,
+        None => Lines::Relays(Relays::start(&cluster.testnet).await.unwrap()),
+    };
+    cluster.testnet.up(&program(), &|_| {}).await.unwrap();
+    let load = Load::paced(&cluster, &VOTERS, Duration::from_millis(20));
+    load.more(20).await;
+    let changed: NodeName = VOTERS[3].parse().unwrap();
+    let settled = async |what: &str, voters: usize, part: Participation| {
+        eventually(what, PATIENCE, async || {
+            let leader = cluster.chain(VOTERS[0]).await?.leader?.to_string();
+            let (chain, ordering) = (cluster.chain(&leader).await?, cluster.ordering(&leader).await?);
+            let (found, _) = cluster.place(VOTERS[3]).await?;
+            let done = chain.voters.len() == voters && !ordering.joint && !ordering.change_pending;
+            (done && found == part).then_some(())
+        })
+        .await;
+    };
+
+    // Whoever leads is cut off at the moment at which the chain names three voters.
+    cluster.administer("mississippi", Call::DemoteNode { node: changed.clone() }).await;
+    let leader = cluster.leader(VOTERS[0]).await;
+    Fault::Partition { side: vec![leader.parse().unwrap()] }.apply(&cluster.testnet, Some(&lines)).unwrap();
+    let other = VOTERS[..3].iter().find(|voter| **voter != leader).unwrap();
+    eventually("the others elect a leader", PATIENCE, async || {
+        (cluster.chain(other).await?.leader?.to_string() != leader).then_some(())
+    })
+    .await;
+    tokio::time::sleep(CUT).await;
+    lines.heal().unwrap();
+    settled("three vote", 3, Participation::Following).await;
+    load.more(20).await;
+
+    // Promoted, while one voter does not hear who leads.
+    cluster.decide("harlem", ProposedChange::SetNodeRole { node: changed, role: NodeRole::Voter }).await;
+    let leader = cluster.leader(VOTERS[0]).await;
+    let deaf = VOTERS[..3].iter().find(|voter| **voter != leader).unwrap();
+    let fault = Fault::OneWay { from: leader.parse().unwrap(), to: deaf.parse().unwrap() };
+    fault.apply(&cluster.testnet, Some(&lines)).unwrap();
+    tokio::time::sleep(CUT).await;
+    lines.heal().unwrap();
+    settled("four vote", 4, Participation::Voting).await;
+    assert!(cluster.votes(VOTERS[3]).await > 4, "under another number");
+    load.more(20).await;
 
     let acknowledged = load.stop().await;
     assert_once_everywhere(&cluster, &acknowledged).await;

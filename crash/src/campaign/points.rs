@@ -7,8 +7,13 @@ use rand_chacha::ChaCha8Rng;
 /// All points, or some of each stratum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection {
-    /// Every one.
-    Every,
+    /// Every one, or every one of a part, so that several runs side by side try all.
+    Every {
+        /// Which part, from 0.
+        part: usize,
+        /// How many parts there are, at least 1.
+        parts: usize,
+    },
     /// So many, the same for the same seed: the strata take turns, so that the rare ones are among them.
     Sample {
         /// How many.
@@ -22,7 +27,7 @@ impl Selection {
     /// A number that decides everything else about a point.
     pub(super) fn seed(self, point: usize) -> u64 {
         let seed = match self {
-            Self::Every => 0,
+            Self::Every { .. } => 0,
             Self::Sample { seed, .. } => seed,
         };
         ChaCha8Rng::seed_from_u64(seed ^ ((point as u64) << 20)).random()
@@ -30,7 +35,10 @@ impl Selection {
 
     /// The places that are tried of a list of strata, ascending.
     pub(super) fn of<Stratum: Ord + Copy>(self, strata: &[Stratum]) -> Vec<usize> {
-        let Self::Sample { points, seed } = self else { return (0..strata.len()).collect() };
+        let (points, seed) = match self {
+            Self::Every { part, parts } => return (part..strata.len()).step_by(parts).collect(),
+            Self::Sample { points, seed } => (points, seed),
+        };
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut by_stratum = std::collections::BTreeMap::<Stratum, Vec<usize>>::new();
         for (place, stratum) in strata.iter().enumerate() {
@@ -65,6 +73,13 @@ mod tests {
         assert!(chosen.contains(&700) && chosen.is_sorted());
         assert_eq!(chosen, Selection::Sample { points: 10, seed: 7 }.of(&strata));
         assert_ne!(chosen, Selection::Sample { points: 10, seed: 8 }.of(&strata));
-        assert_eq!(Selection::Every.of(&strata).len(), 1_000);
+    }
+
+    #[test]
+    fn the_parts_make_up_the_whole() {
+        assert_eq!(Selection::Every { part: 0, parts: 1 }.of(&[0; 10]), (0..10).collect::<Vec<_>>());
+        let mut all: Vec<_> = (0..3).flat_map(|part| Selection::Every { part, parts: 3 }.of(&[0; 10])).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
     }
 }

@@ -35,6 +35,10 @@ pub(super) const SYNC_PERIOD: Duration = Duration::from_millis(500);
 /// How often a node that does not order asks for blocks without having been told that there are any.
 pub(super) const SYNC_UNASKED: Duration = Duration::from_secs(2);
 
+/// How long a node that orders may be without a leader before it asks for blocks like one that does not order: a few
+/// elections.
+pub(super) const SYNC_UNLED: Duration = Duration::from_secs(5);
+
 /// Every so many turns in which blocks or signatures are pulled, a peer that does not vote is asked instead of a voter.
 pub(super) const SYNC_OTHERS_TURNS: usize = 4;
 

@@ -20,7 +20,7 @@ use super::gate::Gate;
 use super::kinds;
 use super::leap::Leap;
 use super::limits;
-use super::ordering::{OrderingInput, SnapshotGoal};
+use super::ordering::{OrderingInput, OrderingReport, SnapshotGoal};
 use super::registered::Registered;
 
 /// Everything that catching up works with.
@@ -31,6 +31,8 @@ pub(super) struct Sync {
     pub(super) execution: ExecutionHandle,
     /// To the ordering thread; none on nodes that do not order.
     pub(super) ordering: Option<SyncSender<OrderingInput>>,
+    /// What ordering says of itself.
+    pub(super) report: watch::Receiver<OrderingReport>,
     /// How far the chain has come.
     pub(super) progress: watch::Receiver<Progress>,
     /// The snapshot offer that waits for its block.
@@ -56,6 +58,7 @@ impl Sync {
         let mut asked = Instant::now();
         let mut stalled = Stall::default();
         let (mut pursued, mut pruned) = (0, 0);
+        let mut led_at = Instant::now();
         loop {
             // Woken by news, and from time to time in case the news itself was lost.
             tokio::select! {
@@ -66,9 +69,13 @@ impl Sync {
             }
             self.reach_snapshot();
             let progress = *self.progress.borrow_and_update();
-            let goal = self.goal(&progress);
-            // An announcement may have been lost: a node that does not order asks of itself now and then.
-            let due = !self.is_fed() && asked.elapsed() >= self.unasked_after();
+            if self.report.borrow().knows_leader {
+                led_at = Instant::now();
+            }
+            let is_fed = self.is_fed(led_at);
+            let goal = self.goal(&progress, is_fed);
+            // An announcement may have been lost: a node that is not fed asks of itself now and then.
+            let due = !is_fed && asked.elapsed() >= self.unasked_after();
             let is_claimed = progress.claimed_height > progress.height && progress.claimed_height != pursued;
             if progress.height < goal || due || is_claimed {
                 asked = Instant::now();
@@ -83,7 +90,7 @@ impl Sync {
                 pruned = if pulled == PullEnd::Pruned { pruned + 1 } else { 0 };
                 self.reach_snapshot();
                 self.tell_caught_up(pulled == PullEnd::Complete);
-            } else if self.is_fed() {
+            } else if is_fed {
                 self.tell_caught_up(true);
             }
             if stalled.certification_hangs(&progress) {
@@ -93,9 +100,10 @@ impl Sync {
         }
     }
 
-    /// Whether ordering brings this node its blocks: then it pulls only when that cannot work.
-    fn is_fed(&self) -> bool {
-        self.ordering.is_some() && self.gate.is_open()
+    /// Whether ordering brings this node its blocks: then it pulls only when that cannot work. Not where nobody has led it
+    /// for a while: the others may have gone on without it, and it may never hear of that by ordering.
+    fn is_fed(&self, led_at: Instant) -> bool {
+        self.ordering.is_some() && self.gate.is_open() && led_at.elapsed() < limits::SYNC_UNLED
     }
 
     /// How soon a node that nobody tells of blocks asks for some; soon as long as it does not know how far it is behind.
@@ -114,9 +122,9 @@ impl Sync {
     }
 
     /// The height to pull up to.
-    fn goal(&self, progress: &Progress) -> u64 {
+    fn goal(&self, progress: &Progress, is_fed: bool) -> u64 {
         let offered = self.snapshot_goal.borrow().map_or(0, |goal| goal.height);
-        let lag = if self.is_fed() { limits::SYNC_LAG_VOTER } else { 0 };
+        let lag = if is_fed { limits::SYNC_LAG_VOTER } else { 0 };
         let known = if progress.known_height > progress.height + lag { progress.known_height } else { 0 };
         offered.max(known)
     }

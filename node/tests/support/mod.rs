@@ -172,6 +172,13 @@ impl Consortium {
         format!("http://{}", running.http_address())
     }
 
+    /// What a node's metrics page says of one.
+    pub(crate) async fn metric(&self, node: &str, name: &str) -> f64 {
+        let text = reqwest::get(format!("{}/metrics", self.url(node))).await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("{node} has no {name}")).parse().unwrap()
+    }
+
     /// An account at its own member's node.
     pub(crate) fn client(&self, account: &str) -> Client {
         let member = account.split_once('@').unwrap().1;

@@ -72,6 +72,7 @@ impl Node {
             certified: (0, 0),
             asked: 0,
             asked_signatures: 0,
+            led_at: step,
             copied: 0,
             asking: None,
             speaks: false,

@@ -168,9 +168,14 @@ impl Node {
             return;
         }
         let certified = ledger.certified_height();
-        let votes = self.raft_id.is_some() && running.executor.voters().key_of(&self.name).is_some();
-        let lag = if votes { LAG_VOTER } else { 0 };
-        let behind = (!votes && step > running.asked + 30)
+        // As the node's: ordering feeds whoever has a leader there.
+        let status = running.ordering.as_ref().map(|ordering| ordering.orderer.status());
+        if status.as_ref().is_some_and(|status| status.hears_leader) {
+            running.led_at = step;
+        }
+        let is_fed = status.is_some() && step < running.led_at + UNLED_STEPS;
+        let lag = if is_fed { LAG_VOTER } else { 0 };
+        let behind = (!is_fed && step > running.asked + 30)
             || running.known_height > tip + lag
             || running.goal.is_some_and(|(_, height, _)| height > tip);
         let hangs = certified < tip && running.certified.0 == certified;
