@@ -20,13 +20,16 @@ pub const BATCHES_IN_FLIGHT_MAX: usize = 2;
 /// makes batches smaller, and each block costs every voter a synced signature.
 pub const BATCHES_UNEXECUTED_MAX: usize = 2;
 
-/// Entries that the leader's certified height may be behind what it has applied before it proposes more slowly: the others
-/// execute later than it does then, and whoever waits at them waits longer and longer.
-pub const ENTRIES_UNCERTIFIED_MAX: u64 = 16;
+/// Blocks that the leader may have applied and not seen certified before it proposes more slowly: the others execute later
+/// than it does then, and whoever waits at them waits longer and longer.
+pub const BLOCKS_UNCERTIFIED_MAX: u64 = 16;
 
-/// Ticks after which a leader whose certified height is behind proposes nevertheless: what keeps certification back may be
-/// nothing that time mends, and the batch that follows holds all that waits.
+/// Ticks for which it waits at most before it proposes nevertheless. What gathers meanwhile makes the next batches larger.
 pub const UNCERTIFIED_PAUSE_TICKS: u64 = 4;
+
+/// Ticks without a new certificate after which it does not wait at all: what keeps certification back is nothing that time
+/// mends then (too few voters are there, or one that is needed is away).
+pub const UNCERTIFIED_PATIENCE_TICKS: u64 = 20;
 
 /// Ticks after which a follower sends a transaction to the leader again, in case it was lost on the way.
 pub const FORWARD_AGAIN_TICKS: u64 = 20;

@@ -1,7 +1,8 @@
 //! The ordering half of a replica: mempool, batching and the Raft core as one state machine.
 //!
 //! A leader proposes as soon as anything is queued and fewer than two batches are in flight; what arrives meanwhile makes
-//! the next batch. No timer is involved: a lone transaction goes at once, a crowd goes in large batches.
+//! the next batch. So a lone transaction goes at once, a crowd goes in large batches. Only where a quorum executes far behind
+//! the leader does the next batch wait for a moment ([`limits::BLOCKS_UNCERTIFIED_MAX`]).
 
 mod reads;
 mod reconcile;
@@ -121,8 +122,10 @@ pub struct Orderer {
     held_back: HeldBack,
     /// The ledger holds the effects of entries up to here.
     applied: u64,
-    /// The entry of the newest block that is certified and durable here, as far as known.
-    certified: u64,
+    /// The ledger's height.
+    applied_height: u64,
+    /// The height of the newest block that is certified and durable here, and when that was told; none before the first.
+    certified_height: Option<(u64, u64)>,
     /// When this node proposed last.
     proposed_at: u64,
     /// When a leader was last known.
@@ -167,7 +170,8 @@ impl Orderer {
             clocks: Clocks::default(),
             held_back: HeldBack::default(),
             applied,
-            certified: applied,
+            applied_height: 0,
+            certified_height: None,
             proposed_at: 0,
             led_at: 0,
             reconciliation: Reconciliation::default(),
@@ -184,7 +188,9 @@ impl Orderer {
         self.now = now;
         self.mempool.requeue_forwarded(self.tick);
         self.core.tick()?;
-        if self.role.leader.is_some() {
+        // Whom it has not heard for a while does not lead it, also where it takes it for its leader still: a learner does for
+        // ever.
+        if self.core.hears_leader() {
             self.led_at = self.tick;
         }
         self.reconcile()
@@ -257,11 +263,18 @@ impl Orderer {
         self.core.stop(cause);
     }
 
-    /// The ledger holds everything up to `index`; `settled` are the transactions that are in a block or void since.
+    /// The ledger holds everything up to `index`, and its last block is the one at `height`; `settled` are the transactions
+    /// that are in a block or void since.
     ///
     /// # Errors
     /// [`Stopped`] when the core has stopped.
-    pub fn applied(&mut self, index: u64, block_time: Timestamp, settled: &[TransactionId]) -> Result<(), Stopped> {
+    pub fn applied(
+        &mut self,
+        index: u64,
+        height: u64,
+        block_time: Timestamp,
+        settled: &[TransactionId],
+    ) -> Result<(), Stopped> {
         for id in settled {
             self.mempool.remove(id);
         }
@@ -272,6 +285,7 @@ impl Orderer {
             // What its block had no room for waits for the next.
             self.mempool.requeue_batch(&batch.remove());
         }
+        self.applied_height = self.applied_height.max(height);
         self.block_time = self.block_time.max(block_time);
         self.applied = self.applied.max(index);
         self.core.applied(index)
@@ -282,7 +296,9 @@ impl Orderer {
     /// # Errors
     /// [`Stopped`] when the core has stopped.
     pub fn may_cut(&mut self, point: CutPoint) -> Result<(), Stopped> {
-        self.certified = self.certified.max(point.index);
+        if self.certified_height.is_none_or(|(height, _)| height < point.height) {
+            self.certified_height = Some((point.height, self.tick));
+        }
         if self.cut_points.back().is_some_and(|last| last.index >= point.index) {
             return Ok(());
         }
@@ -414,9 +430,11 @@ impl Orderer {
     }
 
     /// Whether a quorum executes so far behind this node that the next batch should wait for them, and grow meanwhile. Never
-    /// for long: ordering does not depend on certification.
+    /// for long, and not where certification stands still: ordering does not depend on it.
     fn waits_for_certification(&self) -> bool {
-        self.applied.saturating_sub(self.certified) > limits::ENTRIES_UNCERTIFIED_MAX
+        let Some((certified, told_at)) = self.certified_height else { return false };
+        self.applied_height.saturating_sub(certified) > limits::BLOCKS_UNCERTIFIED_MAX
+            && self.tick.saturating_sub(told_at) < limits::UNCERTIFIED_PATIENCE_TICKS
             && self.tick.saturating_sub(self.proposed_at) < limits::UNCERTIFIED_PAUSE_TICKS
     }
 

@@ -25,7 +25,7 @@ struct Arguments {
     #[arg(long, global = true)]
     every: bool,
     /// Try every point of one part, as 2/4: so four commands side by side try all
-    #[arg(long, value_name = "I/N", value_parser = part, conflicts_with = "every", global = true)]
+    #[arg(long, value_name = "I/N", value_parser = part, conflicts_with_all = ["every", "points"], global = true)]
     part: Option<(usize, usize)>,
     /// How many points of each kind and chapter a sample has
     #[arg(long, default_value_t = 20, global = true)]
@@ -81,6 +81,11 @@ pub(crate) fn main() -> ExitCode {
     match runtime.block_on(run(&arguments)) {
         Ok(report) => {
             println!("{report}; {} s", started.elapsed().as_secs());
+            if report.tried.is_empty() && !matches!(arguments.command, Command::Count) {
+                eprintln!("error: no point was tried");
+                eprintln!("hint: there are fewer points than parts; give fewer parts");
+                return ExitCode::FAILURE;
+            }
             if report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {

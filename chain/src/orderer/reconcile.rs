@@ -263,9 +263,10 @@ impl Orderer {
         if membership.is_known() && !membership.contains(own) {
             return true;
         }
-        // Who is removed may never hear of it; but the ledger shows that the others go on.
-        let silent = self.role.leader.is_none() && self.tick.saturating_sub(self.led_at) > limits::RETIRE_TICKS;
-        silent && self.applied > self.core.committed()
+        // Who is removed may never hear of it; but the ledger shows that the others go on. Not what it acknowledged itself
+        // does: that may have been committed with its vote, which may be needed still.
+        let silent = self.tick.saturating_sub(self.led_at) > limits::RETIRE_TICKS;
+        silent && self.applied > self.core.last_index()
     }
 
     /// How far the ordering group is from what the chain says.

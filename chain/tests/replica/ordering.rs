@@ -53,7 +53,7 @@ fn leader_alone() -> Orderer {
     assert_eq!(orderer.role().role, Role::Leader);
     // The entry by which it opens its term.
     assert_eq!(ordered.len(), 1);
-    orderer.applied(1, FOUNDED, &[]).unwrap();
+    orderer.applied(1, 0, FOUNDED, &[]).unwrap();
     orderer
 }
 
@@ -90,7 +90,7 @@ fn batches_are_bounded_and_change_with_the_chains_limits() {
         for batch in &batches {
             let contents = contents(batch);
             sizes.push(contents.len());
-            leader.applied(batch.index, FOUNDED, &contents).unwrap();
+            leader.applied(batch.index, 0, FOUNDED, &contents).unwrap();
             ordered.extend(contents);
         }
     }
@@ -111,10 +111,10 @@ fn what_a_block_had_no_room_for_is_proposed_again_and_what_is_settled_is_not() {
     let first = effects(&mut leader).ordered;
     assert_eq!(contents(&first[0]), ids);
     assert!(effects(&mut leader).ordered.is_empty(), "it is not proposed twice while it is on its way");
-    leader.applied(first[0].index, FOUNDED, &ids[..2]).unwrap();
+    leader.applied(first[0].index, 0, FOUNDED, &ids[..2]).unwrap();
     let second = effects(&mut leader).ordered;
     assert_eq!(contents(&second[0]), ids[2..]);
-    leader.applied(second[0].index, FOUNDED, &ids[2..]).unwrap();
+    leader.applied(second[0].index, 0, FOUNDED, &ids[2..]).unwrap();
     assert!(effects(&mut leader).ordered.is_empty() && leader.mempool_len() == 0);
 }
 
@@ -123,44 +123,68 @@ fn ordering_does_not_outrun_execution() {
     let mut leader = leader_alone();
     submit(&mut leader, 60);
     assert_eq!(effects(&mut leader).ordered.len(), limits::BATCHES_UNEXECUTED_MAX);
-    leader.applied(4, FOUNDED, &[]).unwrap();
+    leader.applied(4, 0, FOUNDED, &[]).unwrap();
     let more = effects(&mut leader).ordered.len();
     assert!((3..3 + limits::BATCHES_IN_FLIGHT_MAX).contains(&more), "as many as were executed: {more}");
 }
 
+/// Orders what is queued and has it executed, each batch as a block or as none; the last height and whether there was more.
+fn order(leader: &mut Orderer, height: &mut u64, makes_blocks: bool) -> bool {
+    let ordered = effects(leader).ordered;
+    for batch in &ordered {
+        *height += u64::from(makes_blocks);
+        leader.applied(batch.index, *height, FOUNDED, &contents(batch)).unwrap();
+    }
+    !ordered.is_empty()
+}
+
 #[test]
 fn who_is_far_ahead_of_certification_proposes_slowly_but_goes_on() {
+    let certified = |leader: &mut Orderer, height: u64| {
+        leader.may_cut(CutPoint { index: height + 1, height, header: Hash::ZERO }).unwrap();
+    };
+    let mut leader = leader_alone();
+    leader.set_batch_limits(BatchLimits { transactions: 1, bytes: 1 << 20 });
+    submit(&mut leader, 200);
+    let mut height = 0;
+    assert!(order(&mut leader, &mut height, true));
+    certified(&mut leader, height);
+    let first = height;
+    while order(&mut leader, &mut height, true) {}
+    let blocks = height - first;
+    let free = limits::BLOCKS_UNCERTIFIED_MAX + limits::BATCHES_UNEXECUTED_MAX as u64;
+    assert!((limits::BLOCKS_UNCERTIFIED_MAX..=free).contains(&blocks), "{blocks} without a certificate");
+
+    let behind = height;
+    for _ in 1..limits::UNCERTIFIED_PAUSE_TICKS {
+        leader.tick(FOUNDED).unwrap();
+        assert!(!order(&mut leader, &mut height, true));
+    }
+    leader.tick(FOUNDED).unwrap();
+    assert!(order(&mut leader, &mut height, true), "ordering does not depend on certification");
+    assert!(!order(&mut leader, &mut height, true), "and waits again");
+    certified(&mut leader, behind);
+    assert!(order(&mut leader, &mut height, true), "certified: it goes on at once");
+
+    // Nothing more is certified: that is not mended by waiting.
+    while order(&mut leader, &mut height, true) {}
+    for _ in 0..limits::UNCERTIFIED_PATIENCE_TICKS {
+        leader.tick(FOUNDED).unwrap();
+    }
+    let stands = height;
+    while order(&mut leader, &mut height, true) {}
+    assert_eq!(leader.mempool_len(), 0, "all {} that waited are ordered", height - stands);
+}
+
+#[test]
+fn batches_that_make_no_block_need_no_certificate() {
     let mut leader = leader_alone();
     leader.set_batch_limits(BatchLimits { transactions: 1, bytes: 1 << 20 });
     submit(&mut leader, 60);
-    // Executed at once, certified never.
-    let mut last = 1;
-    let mut order = |leader: &mut Orderer| {
-        let ordered = effects(leader).ordered;
-        for batch in &ordered {
-            last = batch.index;
-            leader.applied(batch.index, FOUNDED, &contents(batch)).unwrap();
-        }
-        (last, !ordered.is_empty())
-    };
-    let behind = loop {
-        let (last, some) = order(&mut leader);
-        if !some {
-            break last;
-        }
-    };
-    let free = limits::ENTRIES_UNCERTIFIED_MAX + limits::BATCHES_UNEXECUTED_MAX as u64;
-    assert!(behind > limits::ENTRIES_UNCERTIFIED_MAX && behind <= free, "{behind} without a certificate");
-    for _ in 1..limits::UNCERTIFIED_PAUSE_TICKS {
-        leader.tick(FOUNDED).unwrap();
-        assert_eq!(order(&mut leader), (behind, false));
-    }
-    leader.tick(FOUNDED).unwrap();
-    let (slowly, some) = order(&mut leader);
-    assert!(some && slowly > behind, "ordering does not depend on certification");
-    assert_eq!(order(&mut leader), (slowly, false));
-    leader.may_cut(CutPoint { index: slowly, height: slowly, header: Hash::ZERO }).unwrap();
-    assert!(order(&mut leader).1, "certified: it goes on at once");
+    leader.may_cut(CutPoint { index: 1, height: 1, header: Hash::ZERO }).unwrap();
+    let mut height = 1;
+    while order(&mut leader, &mut height, false) {}
+    assert_eq!((leader.mempool_len(), height), (0, 1));
 }
 
 #[test]
@@ -170,7 +194,7 @@ fn clients_are_told_of_what_expired() {
     let ids = submit(&mut leader, 20);
     let ordered = effects(&mut leader).ordered.len();
     assert_eq!(ordered, limits::BATCHES_UNEXECUTED_MAX);
-    leader.applied(2, FOUNDED.plus_ms(60_001), &ids[..1]).unwrap();
+    leader.applied(2, 0, FOUNDED.plus_ms(60_001), &ids[..1]).unwrap();
     let expired: std::collections::BTreeSet<_> = effects(&mut leader).expired.into_iter().collect();
     assert_eq!(expired, ids[1..].iter().copied().collect());
     assert_eq!(leader.mempool_len(), 0);
@@ -185,7 +209,7 @@ fn the_log_is_cut_in_halves_and_offers_name_their_block() {
         let id = transaction.decoded().id;
         assert_eq!(leader.submit(transaction), Ok(true));
         assert_eq!(effects(&mut leader).ordered[0].index, index);
-        leader.applied(index, FOUNDED, &[id]).unwrap();
+        leader.applied(index, 0, FOUNDED, &[id]).unwrap();
         leader.may_cut(CutPoint { index, height: number + 1, header: Hash([number as u8; 32]) }).unwrap();
         let cut = leader.effects().unwrap().persist.into_iter().find_map(|persist| persist.snapshot);
         let cut = cut.map(|change| (change.meta().index, parse_snapshot_context(&change.meta().context).unwrap()));
@@ -217,7 +241,7 @@ fn a_full_configuration_still_follows_the_group() {
         for _ in 0..40 {
             leader.tick(FOUNDED).unwrap();
             for batch in effects(leader).ordered {
-                leader.applied(batch.index, FOUNDED, &[]).unwrap();
+                leader.applied(batch.index, 0, FOUNDED, &[]).unwrap();
             }
         }
     };
@@ -283,7 +307,7 @@ fn a_follower_sends_to_the_leader_and_again_after_a_while() {
         }
     };
     assert_eq!((ticks, again), (limits::FORWARD_AGAIN_TICKS, sent));
-    orderers[follower].applied(1, FOUNDED, &ids).unwrap();
+    orderers[follower].applied(1, 0, FOUNDED, &ids).unwrap();
     assert_eq!(orderers[follower].mempool_len(), 0);
 }
 

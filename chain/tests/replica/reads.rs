@@ -88,7 +88,7 @@ impl Trio {
             let applies = !self.holding.contains(&place) && self.applied[place] < self.committed[place];
             if applies {
                 self.applied[place] = self.committed[place];
-                self.orderers[place].applied(self.applied[place], FOUNDED, &[]).unwrap();
+                self.orderers[place].applied(self.applied[place], 0, FOUNDED, &[]).unwrap();
             }
             match token {
                 Some(token) => self.orderers[place].persisted(token).unwrap(),

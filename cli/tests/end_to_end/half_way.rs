@@ -1,4 +1,5 @@
-//! Ordering is caught between two sets of voters: that is shown, nothing is lost, and the next leader finishes the change.
+//! Ordering is caught between two sets of voters: that is shown, nothing is lost, and a leader of a later term finishes the
+//! change.
 
 use std::time::Duration;
 
@@ -91,11 +92,13 @@ async fn a_change_that_is_caught_half_way_is_shown_and_finished_by_the_next_lead
     );
     assert!(cluster.ordering(harlem).await.unwrap().joint);
 
-    // Whoever began it is gone; the others finish it.
+    // The process that began it is gone. Both that remain are needed, so one of them finishes it in a later term.
+    let term = metric(&cluster, harlem, "galen_ordering_term").await.unwrap();
     cluster.process(harlem).unwrap().kill();
     paused.signal(Signal::SIGCONT);
     cluster.restart(harlem).await;
     settled(2).await;
+    assert!(metric(&cluster, harlem, "galen_ordering_term").await.unwrap() > term);
     assert_eq!(metric(&cluster, harlem, "galen_membership_joint").await, Some(0.0));
     assert_eq!(metric(&cluster, harlem, "galen_membership_change_pending_seconds").await, Some(0.0));
     publish().await;

@@ -113,9 +113,10 @@ async fn a_voter_is_demoted_and_promoted_while_the_kernels_network_is_cut() {
         .await;
     };
 
-    // Whoever leads is cut off at the moment at which the chain names three voters.
-    cluster.administer("mississippi", Call::DemoteNode { node: changed.clone() }).await;
+    // Whoever leads is cut off as soon as the chain names three voters, wherever ordering is with that then.
     let leader = cluster.leader(VOTERS[0]).await;
+    let administrator = cluster.client(&leader, "admin@mississippi");
+    administrator.apply(Call::DemoteNode { node: changed.clone() }, Wait::Committed).await.unwrap();
     Fault::Partition { side: vec![leader.parse().unwrap()] }.apply(&cluster.testnet, Some(&lines)).unwrap();
     let other = VOTERS[..3].iter().find(|voter| **voter != leader).unwrap();
     eventually("the others elect a leader", PATIENCE, async || {

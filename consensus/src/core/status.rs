@@ -84,6 +84,12 @@ impl RaftCore {
         id == self.config.id || self.heard.get(&id).is_some_and(|tick| *tick >= recent)
     }
 
+    /// Whether it knows a leader and heard it within an election timeout; a leader always does.
+    #[must_use]
+    pub fn hears_leader(&self) -> bool {
+        self.leader().is_some_and(|leader| self.heard_lately(leader))
+    }
+
     /// The log's last index.
     #[must_use]
     pub fn last_index(&self) -> u64 {
@@ -122,7 +128,7 @@ impl RaftCore {
             id: self.config.id,
             role: self.role(),
             leader: self.leader(),
-            hears_leader: self.leader().is_some_and(|leader| self.heard_lately(leader)),
+            hears_leader: self.hears_leader(),
             term: raft.term,
             commit: raft.raft_log.committed,
             applied: self.applied,

@@ -1,6 +1,7 @@
 //! The execution thread: owns the executor. Executes ordered batches and handles what peers say about headers, in turns;
 //! signs and publishes; tells waiting clients, the ordering thread and the event stream what happened.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
@@ -28,7 +29,7 @@ use super::registered::Registered;
 
 /// What the execution thread is told, beside ordered batches.
 pub(super) enum ExecutionInput {
-    /// Something was ordered.
+    /// Something was ordered, or may be signed.
     Wake,
     /// A peer's header signature.
     Signature(HeaderSignature),
@@ -146,7 +147,11 @@ impl Execution {
         self.sign()?;
         self.regroup();
         while !self.shutdown.is_stopping() {
-            let mut next = if self.execute_ordered()? {
+            let began = Instant::now();
+            let some = self.execute_ordered()?;
+            // As long as execution took: one block may take longer than a slice.
+            let turn = began.elapsed().max(limits::EXECUTION_SLICE);
+            let mut next = if some {
                 inputs.try_recv().ok()
             } else {
                 let Ok(input) = inputs.recv() else { return Ok(()) };
@@ -154,20 +159,22 @@ impl Execution {
             };
             let began = Instant::now();
             while let Some(input) = next {
-                if matches!(input, ExecutionInput::Stop) {
+                if self.take(input)?.is_break() {
                     return Ok(());
                 }
-                self.take(input)?;
-                next = if began.elapsed() < limits::EXECUTION_SLICE { inputs.try_recv().ok() } else { None };
+                next = if began.elapsed() < turn { inputs.try_recv().ok() } else { None };
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, input: ExecutionInput) -> Result<(), ExecutorError> {
+    /// Takes one input; breaks off where it says to stop.
+    fn take(&mut self, input: ExecutionInput) -> Result<ControlFlow<()>, ExecutorError> {
         match input {
-            ExecutionInput::Wake | ExecutionInput::Stop => Ok(()),
-            ExecutionInput::Signature(signature) => self.take_signature(signature),
+            ExecutionInput::Stop => return Ok(ControlFlow::Break(())),
+            // The gate may have opened: what was executed before is signed, whether or not there is more.
+            ExecutionInput::Wake => self.sign()?,
+            ExecutionInput::Signature(signature) => self.take_signature(signature)?,
             ExecutionInput::Certificate(certificate, validation) => {
                 let taken = self.executor.add_certificate(certificate)?;
                 // What cannot be verified here is not passed on.
@@ -176,21 +183,21 @@ impl Execution {
                 {
                     validation.accept();
                 }
-                self.certification(taken)
+                self.certification(taken)?;
             }
-            ExecutionInput::Claimed(height) => self.certification(Certification::Claimed(height)),
+            ExecutionInput::Claimed(height) => self.certification(Certification::Claimed(height))?,
             ExecutionInput::Answer(answer, reply) => {
                 let outcome = self.follow(answer)?;
                 let _ = reply.send(outcome);
-                Ok(())
             }
         }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Executes what is ordered, for a slice of time; whether there was any. Then what peers say has its turn, for as long: a
-    /// node that is behind would certify nothing until it has caught up. Signatures wait for one disk sync:
-    /// a lone block is signed at once, and where this node is behind, those of a slice are signed together, so that it
-    /// catches up at the pace of its processor and not of its disk.
+    /// node that is behind would certify nothing until it has caught up. Signatures wait for one disk sync: a lone block is
+    /// signed at once, and where this node is behind, those of a slice are signed together, so that it catches up at the pace
+    /// of its processor and not of its disk.
     fn execute_ordered(&mut self) -> Result<bool, ExecutorError> {
         let (began, mut some) = (Instant::now(), false);
         while let Ok(batch) = self.ordered.try_recv() {
@@ -246,7 +253,8 @@ impl Execution {
         self.publish_progress()?;
         if let Some(ordering) = &self.ordering {
             let limits = self.executor.parameters().into();
-            let applied = OrderingInput::Applied { index: executed.applied_index, time: tip.time, limits, settled };
+            let (index, height, time) = (executed.applied_index, tip.height, tip.time);
+            let applied = OrderingInput::Applied { index, height, time, limits, settled };
             let _ = ordering.send(applied);
         }
         Ok(())

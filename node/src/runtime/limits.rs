@@ -19,8 +19,8 @@ pub(super) const ADMISSION_LOOK: Duration = Duration::from_millis(500);
 pub(super) const EXECUTION_INPUTS_MAX: usize = 4_096;
 
 /// How long ordered batches are executed before what peers say has its turn, and the other way round; looked at after each
-/// block. So long wait the signatures of what was executed, too: a disk sync takes a few milliseconds, and all in between
-/// share one.
+/// block and each thing said, so that one of them may take longer. So long wait the signatures of what was executed, too: a
+/// disk sync takes a few milliseconds, and all in between share one.
 pub(super) const EXECUTION_SLICE: Duration = Duration::from_millis(10);
 
 /// Events that a slow reader of the event stream may lag behind before it is cut off.
@@ -36,7 +36,7 @@ pub(super) const SYNC_PERIOD: Duration = Duration::from_millis(500);
 pub(super) const SYNC_UNASKED: Duration = Duration::from_secs(2);
 
 /// How long a node that orders may be without a leader before it asks for blocks like one that does not order: a few
-/// elections.
+/// elections at the usual tick; earlier does no harm.
 pub(super) const SYNC_UNLED: Duration = Duration::from_secs(5);
 
 /// Every so many turns in which blocks or signatures are pulled, a peer that does not vote is asked instead of a voter.

@@ -52,6 +52,8 @@ pub(super) enum OrderingInput {
     Applied {
         /// The index.
         index: u64,
+        /// The last block's height.
+        height: u64,
         /// The last block's time.
         time: Timestamp,
         /// What a batch may hold from here on.
@@ -264,9 +266,9 @@ impl Ordering {
             }
             OrderingInput::Persisted(token) => self.orderer.persisted(token)?,
             OrderingInput::PersistFailed(cause) => self.orderer.stop(&cause),
-            OrderingInput::Applied { index, time, limits, settled } => {
+            OrderingInput::Applied { index, height, time, limits, settled } => {
                 self.orderer.set_batch_limits(limits);
-                self.orderer.applied(index, time, &settled)?;
+                self.orderer.applied(index, height, time, &settled)?;
             }
             OrderingInput::CutPoints(points) => {
                 for point in points {

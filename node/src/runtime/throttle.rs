@@ -1,4 +1,5 @@
-//! Reading slowly: so many bytes a second, and a tenth of that while the node has work to do.
+//! Reading slowly: so many bytes a second, and a tenth of that while the node has work to do, but never for more than a
+//! twentieth of the time then: what was read is unpacked, compared and looked up, and small rows make much work of few bytes.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,6 +16,8 @@ const STRIDE_BYTES: u64 = 256 << 10;
 const NAP: Duration = Duration::from_millis(50);
 /// While the node is busy, reading takes so many times as long.
 const BUSY_FACTOR: u32 = 10;
+/// While the node is busy, reading rests for so many times as long as it worked.
+const BUSY_REST: u32 = 19;
 /// Transactions recorded in a second from which on the node counts as busy: what a clinic's day makes is far below, what
 /// waits for a disk is above.
 const BUSY_TRANSACTIONS: u64 = 50;
@@ -55,25 +58,38 @@ pub(super) struct Throttle {
     load: Load,
     read: Counter,
     shutdown: Shutdown,
-    owed: Arc<Mutex<u64>>,
+    owed: Arc<Mutex<Owed>>,
+}
+
+/// What was read since the last rest.
+struct Owed {
+    bytes: u64,
+    since: Instant,
 }
 
 impl Throttle {
     pub(super) fn new(bytes_per_second: u64, load: Load, read: Counter, shutdown: Shutdown) -> Self {
-        Self { bytes_per_second: bytes_per_second.max(1), load, read, shutdown, owed: Arc::default() }
+        let owed = Arc::new(Mutex::new(Owed { bytes: 0, since: Instant::now() }));
+        Self { bytes_per_second: bytes_per_second.max(1), load, read, shutdown, owed }
     }
 
-    /// Counts bytes that were read; how long to wait for them.
+    /// Counts bytes that were read; how long to rest for them.
     fn due(&self, bytes: u64) -> Duration {
         self.read.inc_by(bytes);
         let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
-        *owed += bytes;
-        if *owed < STRIDE_BYTES {
+        owed.bytes += bytes;
+        if owed.bytes < STRIDE_BYTES {
             return Duration::ZERO;
         }
-        let due = Duration::from_secs_f64(*owed as f64 / self.bytes_per_second as f64);
-        *owed = 0;
-        if self.load.is_busy() { due * BUSY_FACTOR } else { due }
+        let rest = self.rest(owed.bytes, owed.since.elapsed(), self.load.is_busy());
+        *owed = Owed { bytes: 0, since: Instant::now() + rest };
+        rest
+    }
+
+    /// How long to rest for bytes that took so long to read and look at.
+    fn rest(&self, bytes: u64, worked: Duration, is_busy: bool) -> Duration {
+        let rest = Duration::from_secs_f64(bytes as f64 / self.bytes_per_second as f64);
+        if is_busy { (rest * BUSY_FACTOR).max(worked.saturating_mul(BUSY_REST)) } else { rest }
     }
 
     /// Counts bytes that were read, and waits where that was too fast; `false` when the node stops.
@@ -110,6 +126,15 @@ mod tests {
         *throttle.load.seen.lock().unwrap() = (Instant::now().checked_sub(Duration::from_secs(2)).unwrap(), 0, false);
         assert_eq!(throttle.due(1 << 20), Duration::from_secs(10));
         assert_eq!(throttle.read.get(), 2 << 20);
+    }
+
+    #[test]
+    fn much_work_for_few_bytes_takes_a_twentieth_of_a_busy_nodes_time() {
+        let throttle = throttle(&Counter::default());
+        let worked = Duration::from_secs(1);
+        assert_eq!(throttle.rest(1 << 18, worked, false), Duration::from_millis(250));
+        assert_eq!(throttle.rest(1 << 18, worked, true), Duration::from_secs(19));
+        assert_eq!(throttle.rest(1 << 20, Duration::ZERO, true), Duration::from_secs(10));
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Node {
         if let Some(ordering) = &mut running.ordering {
             ordering.orderer.set_batch_limits(running.executor.parameters().into());
             settled.iter().for_each(|id| _ = self.taken.remove(id));
-            ordering.orderer.applied(executed.applied_index, running.executor.tip().time, &settled).unwrap();
+            let tip = running.executor.tip();
+            ordering.orderer.applied(executed.applied_index, tip.height, tip.time, &settled).unwrap();
         }
     }
 
@@ -173,7 +174,7 @@ impl Node {
         if status.as_ref().is_some_and(|status| status.hears_leader) {
             running.led_at = step;
         }
-        let is_fed = status.is_some() && step < running.led_at + UNLED_STEPS;
+        let is_fed = status.is_some() && running.speaks && step < running.led_at + UNLED_STEPS;
         let lag = if is_fed { LAG_VOTER } else { 0 };
         let behind = (!is_fed && step > running.asked + 30)
             || running.known_height > tip + lag
