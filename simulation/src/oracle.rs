@@ -70,6 +70,9 @@ pub(crate) struct Oracle {
     heard: VecDeque<Vec<u8>>,
     /// The ordering index of the last recovery's block: logs begin there without a certificate.
     recovered_at: u64,
+    /// The highest height that any node knew to be certified. A loss of power may take a certificate, which the others give
+    /// again, but not that there was one.
+    certified_height: u64,
 }
 
 /// What a node showed when it was last looked at.
@@ -269,6 +272,7 @@ impl Oracle {
                 shown.term = 0;
             }
         }
+        self.certified_height = self.certified_height.max(node.executor().ledger().certified_height());
         self.look_at_chain(node, &mut shown);
         self.look_at_ordering(node, &mut shown);
         if step >= shown.log_step + LOG_EVERY_STEPS {
@@ -308,7 +312,7 @@ impl Oracle {
             shown.snapshot = status.snapshot;
             let ledger = node.executor().ledger();
             let view = ledger.view().unwrap();
-            let safe = ledger.durable_height().min(ledger.certified_height());
+            let safe = ledger.durable_height().min(self.certified_height);
             let index = view.header(safe).unwrap().map_or(0, |header| header.raft_index);
             let cut = status.snapshot;
             assert!(cut <= index.max(self.recovered_at), "{}: log cut at {cut}, safe up to {index}", node.name);

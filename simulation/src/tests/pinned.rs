@@ -16,6 +16,7 @@ const PINNED: &[(Scenario, u64, u64, &str)] = &[
     ),
     (Scenario::Disks, 19, 300, "a voter waited for a leader that only a learner still took for one"),
     (Scenario::Faults, 56, 300, "the last transaction was valid up to the horizon, which begins at a majority's time"),
+    (Scenario::Faults, 22, 300, "a log was cut at a block whose certificate a loss of power took afterwards"),
 ];
 
 #[test]
