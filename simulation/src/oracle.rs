@@ -70,9 +70,6 @@ pub(crate) struct Oracle {
     heard: VecDeque<Vec<u8>>,
     /// The ordering index of the last recovery's block: logs begin there without a certificate.
     recovered_at: u64,
-    /// The highest height that any node knew to be certified. A loss of power may take a certificate, which the others give
-    /// again, but not that there was one.
-    certified_height: u64,
 }
 
 /// What a node showed when it was last looked at.
@@ -81,6 +78,8 @@ struct Shown {
     starts: u64,
     height: u64,
     certified: u64,
+    /// The highest height that it knew to be certified, also before a loss of power took the certificate.
+    knew_certified: u64,
     term: u64,
     commit: u64,
     leads: u64,
@@ -267,12 +266,13 @@ impl Oracle {
     pub(crate) fn look(&mut self, node: &Node, step: u64) {
         let mut shown = self.nodes.get(&node.place).copied().unwrap_or_default();
         if shown.starts != node.starts {
-            shown = Shown { starts: node.starts, term: shown.term, ..Shown::default() };
+            let Shown { term, knew_certified, .. } = shown;
+            shown = Shown { starts: node.starts, term, knew_certified, ..Shown::default() };
             if node.new_number {
-                shown.term = 0;
+                (shown.term, shown.knew_certified) = (0, 0);
             }
         }
-        self.certified_height = self.certified_height.max(node.executor().ledger().certified_height());
+        shown.knew_certified = shown.knew_certified.max(node.executor().ledger().certified_height());
         self.look_at_chain(node, &mut shown);
         self.look_at_ordering(node, &mut shown);
         if step >= shown.log_step + LOG_EVERY_STEPS {
@@ -312,7 +312,7 @@ impl Oracle {
             shown.snapshot = status.snapshot;
             let ledger = node.executor().ledger();
             let view = ledger.view().unwrap();
-            let safe = ledger.durable_height().min(self.certified_height);
+            let safe = ledger.durable_height().min(shown.knew_certified);
             let index = view.header(safe).unwrap().map_or(0, |header| header.raft_index);
             let cut = status.snapshot;
             assert!(cut <= index.max(self.recovered_at), "{}: log cut at {cut}, safe up to {index}", node.name);

@@ -93,6 +93,8 @@ pub(super) struct Execution {
     pub(super) executor: Executor,
     /// Whether it may sign headers.
     pub(super) gate: Gate,
+    /// What is executed waits for the gate: it is signed once that opens, whether or not more is ordered.
+    pub(super) waits_for_gate: bool,
     /// Voters' signatures seen.
     pub(super) seen: Arc<SeenSignatures>,
     /// What the chain says about nodes.
@@ -172,8 +174,8 @@ impl Execution {
     fn take(&mut self, input: ExecutionInput) -> Result<ControlFlow<()>, ExecutorError> {
         match input {
             ExecutionInput::Stop => return Ok(ControlFlow::Break(())),
-            // The gate may have opened: what was executed before is signed, whether or not there is more.
-            ExecutionInput::Wake => self.sign()?,
+            ExecutionInput::Wake if self.waits_for_gate => self.sign()?,
+            ExecutionInput::Wake => {}
             ExecutionInput::Signature(signature) => self.take_signature(signature)?,
             ExecutionInput::Certificate(certificate, validation) => {
                 let taken = self.executor.add_certificate(certificate)?;
@@ -316,7 +318,8 @@ impl Execution {
 
     /// Signs what was computed, stores that durably, then publishes.
     fn sign(&mut self) -> Result<(), ExecutorError> {
-        let signatures = if self.gate.is_open() { self.executor.sign()? } else { Vec::new() };
+        self.waits_for_gate = !self.gate.is_open();
+        let signatures = if self.waits_for_gate { Vec::new() } else { self.executor.sign()? };
         for signature in signatures {
             // Lost gossip is pulled by height.
             let _ = self.network.publish(Topic::Signatures, signature.encode().into());

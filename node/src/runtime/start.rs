@@ -553,6 +553,7 @@ impl Running {
             node,
             executor: loaded.executor,
             gate,
+            waits_for_gate: false,
             seen,
             registered,
             lineage: loaded.lineage,
