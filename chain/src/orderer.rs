@@ -507,6 +507,11 @@ impl Orderer {
         self.core.is_below_vote_floor()
     }
 
+    /// Whether it leads, or heard its leader lately.
+    pub fn hears_leader(&self) -> bool {
+        self.core.hears_leader()
+    }
+
     /// Where this node's ordering log ends.
     pub fn log_end(&self) -> LogEnd {
         self.core.log_end()

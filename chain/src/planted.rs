@@ -5,6 +5,7 @@ use galen_planted::{Bug, is_on};
 use galen_types::{Encoding, Hash, Timestamp, TransactionId};
 
 use crate::executor::LedgerState;
+use crate::group::Group;
 
 /// The state of a replica that forgot at its start which transactions are recorded.
 pub(crate) struct Forgetful<'ledger> {
@@ -43,4 +44,13 @@ impl StateRead for Forgetful<'_> {
 /// Whether a key is that of a grant, or of the list of those in force.
 pub(crate) fn is_of_grants(key: &[u8]) -> bool {
     matches!(key.first(), Some(0x48 | 0x4b))
+}
+
+/// The group in which whoever learns is to vote.
+pub(crate) fn voters_all(group: &Group) -> Group {
+    let mut group = group.clone();
+    if is_on(Bug::PromotedUnnamed) {
+        group.voters.append(&mut group.learners);
+    }
+    group
 }

@@ -101,8 +101,10 @@ bugs! {
     GroupBeforeCertificate = "group-before-certificate",
     /// A recovery is taken without the signature of every member that has a voter.
     RecoveryUnsigned = "recovery-unsigned",
-    /// A node whose disk was lost goes on under its number.
+    /// A node whose disk was lost goes on under its number, whatever its peers know of it.
     WipedDiskOldNumber = "wiped-disk-old-number",
+    /// A leader serves linearizable reads at its own commit index, without asking whether it still leads.
+    ReadUnconfirmed = "read-unconfirmed",
     /// Transactions that waited when the leader changed are forgotten.
     WaitingForgotten = "waiting-forgotten",
 }

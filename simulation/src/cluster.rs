@@ -9,9 +9,11 @@ use galen_types::{Genesis, Parameters, Timestamp, TransactionId};
 use crate::access::Access;
 use crate::churn::Churn;
 use crate::consortium::{Clients, FOUNDED, MEMBERS, Random, folder, genesis_of};
+use crate::moments::Moments;
 use crate::network::{Letter, Network};
 use crate::node::{Frame, HomeCopy, Node, Seen, To};
 use crate::oracle::Oracle;
+use crate::reads::LinearizableReads;
 use crate::world::World;
 
 /// Milliseconds of a step, which is a tick.
@@ -50,6 +52,8 @@ pub(crate) struct Cluster {
     pub(crate) copies: BTreeMap<usize, HomeCopy>,
     /// Numbers whose disk was damaged, and the entry up to which it must hold the log again to count as whole.
     pub(crate) damaged: BTreeMap<galen_consensus::RaftId, u64>,
+    pub(crate) moments: Moments,
+    pub(crate) reads: LinearizableReads,
     /// Members or keys change, so that a transaction may wait for ever though it was signed by a key that counted.
     pub(crate) signers_change: bool,
     /// The furthest that each node's clock was ahead.
@@ -94,6 +98,8 @@ impl Cluster {
             access: Access::default(),
             copies: BTreeMap::new(),
             damaged: BTreeMap::new(),
+            moments: Moments::default(),
+            reads: LinearizableReads::new(seed),
             story: Vec::new(),
             folder,
         };
@@ -174,6 +180,7 @@ impl Cluster {
         self.relay();
         self.churn();
         self.share();
+        self.read();
         if self.random.chance(self.world.load) {
             self.submit();
         }
@@ -208,7 +215,12 @@ impl Cluster {
             _ => self.skew_max.clone(),
         };
         ahead.sort_unstable_by(|one, other| other.cmp(one));
-        let allowed = if self.world.spares == 0 { ahead[voters / 2] } else { ahead[0] };
+        // Where voters change there are two at least, whichever they are, but after a recovery.
+        let allowed = match self.world.spares {
+            0 => ahead[voters / 2],
+            _ if self.oracle.was_recovered() => ahead[0],
+            _ => ahead[1],
+        };
         let latest = self.now().0.saturating_add_signed(allowed) + galen_chain::limits::PROPOSED_AHEAD_MS_MAX;
         self.oracle.latest_time = latest;
     }

@@ -65,6 +65,7 @@ impl Cluster {
             self.lie();
         }
         self.wear_disks();
+        self.seize_moments();
     }
 
     /// Cuts links for a while.

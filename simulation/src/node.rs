@@ -11,7 +11,8 @@ use galen_chain::recovery::{HeldRecoveries, HeldRecovery, RecoveryError};
 use galen_chain::signatures::VerifiedCache;
 use galen_chain::sync::{SyncAnswer, SyncRequest};
 use galen_chain::{
-    Executor, ExecutorConfig, ExecutorError, LedgerState, OrderedBatch, Orderer, OrdererConfig, OrdererEffects, Void,
+    Executor, ExecutorConfig, ExecutorError, LedgerState, OrderedBatch, Orderer, OrdererConfig, OrdererEffects,
+    ReadTicket, Void,
 };
 use galen_consensus::vfs::{Crash, SimVfs, Vfs};
 use galen_consensus::{CoreConfig, Identity, Log, LogEnd, LogOptions, Membership, MessageError, Persist, RaftId, Role};
@@ -214,6 +215,8 @@ pub(crate) struct Node {
     pub(crate) named_now: Vec<(u64, Vec<RaftId>)>,
     /// Headers that it signed since it was last looked at.
     pub(crate) signed_now: Vec<HeaderSignature>,
+    /// Linearizable reads that were served since it was last looked at, each with the height that it saw.
+    pub(crate) served_now: Vec<(ReadTicket, u64)>,
     /// Index and term of blocks of which clients were told since the node was last looked at.
     pub(crate) told_now: Vec<(u64, u64)>,
     compact_entries: usize,
@@ -270,6 +273,7 @@ impl Node {
             ordered_now: Vec::new(),
             signed_now: Vec::new(),
             told_now: Vec::new(),
+            served_now: Vec::new(),
             named_now: Vec::new(),
             compact_entries,
             skew_ms: 0,

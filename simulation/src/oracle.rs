@@ -182,6 +182,11 @@ impl Oracle {
         self.named.iter().any(|(height, numbers)| self.is_firm(*height) && numbers.contains(&number))
     }
 
+    /// Whether a majority was given up.
+    pub(crate) fn was_recovered(&self) -> bool {
+        self.recovery_height > 0
+    }
+
     fn is_firm(&self, height: u64) -> bool {
         height <= self.certified || height == self.recovery_height
     }
@@ -411,7 +416,13 @@ impl Cluster {
         let (ordered, told) = (std::mem::take(&mut node.ordered_now), std::mem::take(&mut node.told_now));
         let named = std::mem::take(&mut node.named_now);
         if node.parted {
+            node.served_now.clear();
             return;
+        }
+        let tip = node.executor().tip().height;
+        self.check_reads(place);
+        if !told.is_empty() {
+            self.reads.told(tip);
         }
         for (height, numbers) in named {
             self.oracle.named(height, numbers);

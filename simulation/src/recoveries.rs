@@ -59,6 +59,7 @@ impl Cluster {
         }
         let index = self.raft_index_at(&staying, kept);
         let longest = staying.iter().find(|place| self.nodes[**place].stored_tip().0 > kept).copied().unwrap();
+        self.reads.given_up_above(kept);
         self.oracle.branch(kept, index, &self.genesis, &open_ledger(&self.nodes[longest].folder, &self.genesis));
         for place in staying {
             self.start(place);

@@ -22,11 +22,13 @@ pub enum Scenario {
     Disks,
     /// Forged frames, and a voter that signs headers which nobody computed.
     Liars,
+    /// Faults that come when they hurt most, while voters and members come and go.
+    Moments,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Faults, Self::Members, Self::Recoveries, Self::Disks, Self::Liars];
+    pub const ALL: [Self; 6] = [Self::Faults, Self::Members, Self::Recoveries, Self::Disks, Self::Liars, Self::Moments];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Scenario {
             Self::Recoveries => "recoveries",
             Self::Disks => "disks",
             Self::Liars => "liars",
+            Self::Moments => "moments",
         }
     }
 
@@ -46,6 +49,7 @@ impl Scenario {
             Self::Recoveries => World { churn: 20, ..World::members(seed) },
             Self::Disks => World::disks(seed),
             Self::Liars => World::liars(seed),
+            Self::Moments => World::moments(seed),
         }
     }
 }
@@ -58,7 +62,7 @@ impl fmt::Display for Scenario {
 
 /// A scenario that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no scenario `{0}`; give faults, members, recoveries, disks or liars")]
+#[error("no scenario `{0}`; give faults, members, recoveries, disks, liars or moments")]
 pub struct UnknownScenario(String);
 
 impl FromStr for Scenario {
@@ -175,7 +179,9 @@ fn not_begun(scenario: Scenario, seed: u64, steps: u64, world: &World, payload: 
 /// What a seed does before everything heals.
 fn play(cluster: &mut Cluster, scenario: Scenario, steps: u64) {
     match scenario {
-        Scenario::Faults | Scenario::Members | Scenario::Disks | Scenario::Liars => cluster.run(steps),
+        Scenario::Faults | Scenario::Members | Scenario::Disks | Scenario::Liars | Scenario::Moments => {
+            cluster.run(steps)
+        }
         Scenario::Recoveries => {
             cluster.run(steps / 2);
             // A majority can be lost only of a group that has a leader and is in no joint phase.

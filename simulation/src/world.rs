@@ -44,8 +44,12 @@ pub(crate) struct World {
     pub(crate) copy: usize,
     /// Steps in which a disk is set back to a copy, lost, or a bit of its log flips; one at a time.
     pub(crate) damage: usize,
+    /// Steps in which a client reads, and demands all that was acknowledged.
+    pub(crate) reads: usize,
     /// One voter signs headers that nobody computed.
     pub(crate) liar: bool,
+    /// Faults that wait for their moment.
+    pub(crate) moments: bool,
 }
 
 impl World {
@@ -73,7 +77,9 @@ impl World {
             access: 0,
             copy: 0,
             damage: 0,
+            reads: 0,
             liar: false,
+            moments: false,
         }
     }
 
@@ -104,11 +110,14 @@ impl World {
             access: pick([0, 100, 400]),
             copy: 0,
             damage: 0,
+            reads: 0,
             liar: false,
+            moments: false,
         };
         if random.chance(200) {
             world.voters = [6, 7][random.below(2)];
         }
+        world.reads = [0, 100, 400][random.below(3)];
         world
     }
 
@@ -143,6 +152,22 @@ impl World {
             skew_ms: swarm.skew_ms.min(5_000),
             disk_error: swarm.disk_error.max(3),
             ..swarm
+        }
+    }
+
+    /// The world of moments: faults that come when they hurt most, while members change; frames and writes take their time,
+    /// so that there is a moment between two events.
+    pub(crate) fn moments(seed: u64) -> Self {
+        let members = Self::members(seed);
+        Self {
+            moments: true,
+            delay: members.delay.max(2),
+            write_delay: members.write_delay.max(1),
+            load: members.load.max(500),
+            churn: 150,
+            clock: 0,
+            skew_ms: 0,
+            ..members
         }
     }
 

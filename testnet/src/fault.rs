@@ -95,6 +95,17 @@ pub enum Lines {
 }
 
 impl Lines {
+    /// The lines of a testnet before its nodes are up: the kernel's where it is isolated, else relays that are started here.
+    ///
+    /// # Errors
+    /// [`TestnetError`] when a relay finds no port.
+    pub async fn start(testnet: &Testnet) -> Result<Self, TestnetError> {
+        match Self::of(testnet) {
+            Some(lines) => Ok(lines),
+            None => Ok(Self::Relays(Relays::start(testnet).await?)),
+        }
+    }
+
     /// The lines of a testnet that is isolated.
     pub fn of(testnet: &Testnet) -> Option<Self> {
         testnet.isolation().map(Self::Namespaces)

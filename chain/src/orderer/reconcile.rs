@@ -88,6 +88,8 @@ impl Orderer {
     pub(super) fn reconcile(&mut self) -> Result<(), Stopped> {
         self.ask_how_far()?;
         let Some(group) = &self.reconciliation.group else { return Ok(()) };
+        #[cfg(feature = "planted")]
+        let group = &crate::planted::voters_all(group);
         if is_reached(self.core.membership(), group) {
             self.reconciliation.since = None;
             self.reconciliation.blocked_by = None;
@@ -135,10 +137,6 @@ impl Orderer {
         }
         added.extend(membership.voters.intersection(&learners).filter(|id| **id != own));
         let mut promoted: BTreeSet<_> = membership.learners.intersection(&voters).copied().collect();
-        #[cfg(feature = "planted")]
-        if galen_planted::is_on(galen_planted::Bug::PromotedUnnamed) {
-            promoted.extend(membership.learners.intersection(&learners));
-        }
         let removed: BTreeSet<_> =
             membership.members().into_iter().filter(|id| *id != own && !named.contains(id)).collect();
         // In a joint configuration those that go count beside those that come. The configuration has room to replace some

@@ -7,7 +7,6 @@ use galen_bench::faults::{self, FaultOptions, Scenario};
 use galen_testnet::PlanOptions;
 use galen_testnet::fault::Lines;
 use galen_testnet::isolation::Isolation;
-use galen_testnet::relay::Relays;
 
 use crate::support::{Cluster, PATIENCE, Shell, VOTERS, aloud, eventually, program};
 
@@ -25,16 +24,8 @@ const PLAYED: [Scenario; 8] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_majority_goes_on_a_minority_promises_nothing_and_all_agree_when_it_is_mended() {
-    let isolated = Isolation::permitted();
-    if let Err(error) = &isolated {
-        aloud(&format!("NO NETWORK NAMESPACES: {error}. Relays between the nodes stand in for a broken network."));
-    }
-    let (isolated, relays) = (isolated.is_ok(), isolated.is_err());
-    let cluster = Cluster::make(PlanOptions { isolated, relays, ..PlanOptions::default() }).await;
-    let lines = match Lines::of(&cluster.testnet) {
-        Some(lines) => lines,
-        None => Lines::Relays(Relays::start(&cluster.testnet).await.unwrap()),
-    };
+    let cluster = Cluster::make_breakable(PlanOptions::default()).await;
+    let lines = Lines::start(&cluster.testnet).await.unwrap();
     cluster.testnet.up(&program(), &|_| {}).await.unwrap();
     let options = FaultOptions {
         scenarios: PLAYED.to_vec(),

@@ -5,14 +5,13 @@ use std::time::Duration;
 use galen_client::Wait;
 use galen_testnet::PlanOptions;
 use galen_testnet::fault::{Fault, Lines};
-use galen_testnet::isolation::Isolation;
 use galen_testnet::relay::Relays;
 use galen_types::api::Participation;
 use galen_types::member::NodeRole;
 use galen_types::proposal::{Ballot, ProposedChange};
 use galen_types::{Call, NodeName};
 
-use crate::support::{Cluster, Load, PATIENCE, VOTERS, aloud, assert_once_everywhere, eventually, program};
+use crate::support::{Cluster, Load, PATIENCE, VOTERS, assert_once_everywhere, eventually, program};
 
 const MEMBER: &str = "riverside";
 const NODE: &str = "node-1.riverside";
@@ -88,16 +87,8 @@ async fn voters_come_and_go_while_the_network_is_cut() {
 /// In namespaces of the kernel, where nobody can join: a voter becomes an observer, and a voter again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_voter_is_demoted_and_promoted_while_the_kernels_network_is_cut() {
-    let isolated = Isolation::permitted().is_ok();
-    if !isolated {
-        aloud("NO NETWORK NAMESPACES. Relays between the nodes stand in for a broken network.");
-    }
-    let options = PlanOptions { load_accounts: 4, isolated, relays: !isolated, ..PlanOptions::default() };
-    let cluster = Cluster::make(options).await;
-    let lines = match Lines::of(&cluster.testnet) {
-        Some(lines) => lines,
-        None => Lines::Relays(Relays::start(&cluster.testnet).await.unwrap()),
-    };
+    let cluster = Cluster::make_breakable(PlanOptions { load_accounts: 4, ..PlanOptions::default() }).await;
+    let lines = Lines::start(&cluster.testnet).await.unwrap();
     cluster.testnet.up(&program(), &|_| {}).await.unwrap();
     let load = Load::paced(&cluster, &VOTERS, Duration::from_millis(20));
     load.more(20).await;

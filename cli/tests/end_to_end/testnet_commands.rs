@@ -62,7 +62,7 @@ async fn a_testnet_is_grown_shaken_recorded_and_shrunk_by_command_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_are_played_by_command_line() {
     let isolated = Isolation::permitted().is_ok();
-    let cluster = Cluster::make(PlanOptions { isolated, relays: !isolated, ..PlanOptions::default() }).await;
+    let cluster = Cluster::make_breakable(PlanOptions::default()).await;
     let mut shell = Shell::without_contexts(&cluster);
     shell.set("DIR", cluster.testnet.folder().root().display());
     let play = "galen --json testnet faults --dir \"$DIR\" --scenarios isolated-leader,transfer --hold 2s --rate 5";

@@ -391,3 +391,39 @@ fn clock(clocks: &mut [(String, i64)]) -> Result<String, String> {
     let detail = format!("this machine's clock is {amount} ms {behind} the others'");
     if amount <= CLOCK_DIFFERENCE_MS_MAX { Ok(detail) } else { Err(format!("{detail}: set it, and keep it set (NTP)")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(differences: &[i64]) -> Result<String, String> {
+        let mut clocks: Vec<_> = differences.iter().map(|difference| (String::from("a node"), *difference)).collect();
+        clock(&mut clocks)
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_with_its_amount_and_direction() {
+        let behind = judged(&[61_000, 60_000, 60_500]).unwrap_err();
+        assert!(behind.contains("60500 ms behind") && behind.contains("NTP"), "{behind}");
+        let ahead = judged(&[-7_000]).unwrap_err();
+        assert!(ahead.contains("7000 ms ahead of"), "{ahead}");
+    }
+
+    #[test]
+    fn one_wrong_clock_among_the_others_blames_nobody_here() {
+        for wrong in [86_400_000, -86_400_000] {
+            let said = judged(&[wrong, 12, -30]).unwrap();
+            assert!(said.contains("ms"), "{said}");
+        }
+        assert!(judged(&[CLOCK_DIFFERENCE_MS_MAX as i64]).is_ok());
+        assert!(judged(&[CLOCK_DIFFERENCE_MS_MAX as i64 + 1]).is_err());
+    }
+
+    #[test]
+    fn another_version_is_told_with_both_numbers() {
+        let ours = env!("CARGO_PKG_VERSION");
+        assert!(version("it", ours).unwrap().contains(ours));
+        let said = version("it", "0.0.1-other").unwrap_err();
+        assert!(said.contains("0.0.1-other") && said.contains(ours) && said.contains("install"), "{said}");
+    }
+}

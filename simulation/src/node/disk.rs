@@ -41,6 +41,11 @@ impl Node {
     /// What a copy of its disk would hold now; to be kept in a folder.
     pub(crate) fn copy_home(&mut self, folder: &Path) -> HomeCopy {
         self.stop();
+        self.copy_running(folder)
+    }
+
+    /// What a copy of its disk would hold that is made while it runs: of the log what is synced; to be kept in a folder.
+    pub(crate) fn copy_running(&self, folder: &Path) -> HomeCopy {
         copy_folder(&self.folder, folder);
         HomeCopy {
             disk: self.disk.durable_copy(),
@@ -153,6 +158,7 @@ impl Node {
         self.out.clear();
         self.ordered_now.clear();
         self.told_now.clear();
+        self.served_now.clear();
         self.signed_now.clear();
         self.disk.crash(kind);
         if let Some(copy) = self.durable_copy.as_ref().filter(|copy| copy.exists()) {

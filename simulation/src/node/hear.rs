@@ -3,6 +3,19 @@
 use super::*;
 
 impl Node {
+    /// A linearizable read of a client; none where this node cannot ask for it.
+    pub(crate) fn read(&mut self) -> Option<ReadTicket> {
+        let running = self.running.as_mut().filter(|running| running.speaks)?;
+        running.ordering.as_mut()?.orderer.read().ok()
+    }
+
+    /// The client waits no longer.
+    pub(crate) fn forget_read(&mut self, ticket: ReadTicket) {
+        if let Some(ordering) = self.running.as_mut().and_then(|running| running.ordering.as_mut()) {
+            ordering.orderer.forget_read(ticket);
+        }
+    }
+
     /// Transactions of a client or a peer: judged by signature, then into the mempool.
     pub(crate) fn submit(&mut self, transactions: Vec<Vec<u8>>) {
         let Some(running) = &mut self.running else { return };

@@ -114,6 +114,8 @@ impl Node {
         self.out.extend(sent.map(|message| (To::Number(message.to), Frame::Raft(own, message.bytes))));
         self.ordered_now.extend(effects.ordered.iter().cloned());
         running.ordered.extend(effects.ordered);
+        let shown = running.executor.tip().height;
+        self.served_now.extend(effects.reads.into_iter().map(|ticket| (ticket, shown)));
         if let Some((leader, transactions)) = effects.forward {
             self.out.push((To::Number(leader), Frame::Transactions(transactions)));
         }
@@ -170,11 +172,11 @@ impl Node {
         }
         let certified = ledger.certified_height();
         // As the node's: ordering feeds whoever has a leader there.
-        let status = running.ordering.as_ref().map(|ordering| ordering.orderer.status());
-        if status.as_ref().is_some_and(|status| status.hears_leader) {
+        let hears_leader = running.ordering.as_ref().map(|ordering| ordering.orderer.hears_leader());
+        if hears_leader == Some(true) {
             running.led_at = step;
         }
-        let is_fed = status.is_some() && running.speaks && step < running.led_at + UNLED_STEPS;
+        let is_fed = hears_leader.is_some() && running.speaks && step < running.led_at + UNLED_STEPS;
         let lag = if is_fed { LAG_VOTER } else { 0 };
         let behind = (!is_fed && step > running.asked + 30)
             || running.known_height > tip + lag

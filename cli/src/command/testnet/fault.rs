@@ -8,7 +8,6 @@ use galen_bench::faults::{self, ALL, FaultOptions, Scenario};
 use galen_testnet::fault::{self, Fault, Lines};
 use galen_testnet::isolation::Isolation;
 use galen_testnet::plan::PORT_BASE;
-use galen_testnet::relay::Relays;
 use galen_testnet::{PlanOptions, Testnet, TestnetError};
 use galen_types::NodeName;
 use serde_json::json;
@@ -204,10 +203,7 @@ pub(super) async fn play(play: Play, output: Output) -> Result<(), CliError> {
         }
         Err(error) => return Err(error.into()),
     };
-    let lines = match Lines::of(&testnet) {
-        Some(lines) => lines,
-        None => Lines::Relays(Relays::start(&testnet).await?),
-    };
+    let lines = Lines::start(&testnet).await?;
     let program = program()?;
     testnet.up(&program, &|node| bar.set_message(format!("{} is ready", node.node))).await?;
     let options = FaultOptions {

@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use galen_client::{Client, ClientConfig, Wait};
+use galen_testnet::isolation::Isolation;
 use galen_testnet::plan::PlanOptions;
 use galen_testnet::process::{NodeProcess, tail};
 use galen_testnet::{Testnet, TestnetError};
@@ -11,7 +12,7 @@ use galen_types::{AccountName, Call, NodeName, ProposalId, Signer};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, aloud, eventually};
 
 /// The members' nodes: all vote.
 pub(crate) const VOTERS: [&str; 4] = ["node-1.harlem", "node-1.hennepin", "node-1.kentucky", "node-1.mississippi"];
@@ -38,6 +39,16 @@ impl Cluster {
         let cluster = Self::make(options).await;
         cluster.testnet.up(&program(), &|_| {}).await.unwrap();
         cluster
+    }
+
+    /// Makes a testnet whose network can be broken: by namespaces of the kernel where they are permitted, else by relays
+    /// between the nodes, which is said aloud; nothing runs. [`Lines::start`](galen_testnet::fault::Lines::start) breaks it.
+    pub(crate) async fn make_breakable(options: PlanOptions) -> Self {
+        let permitted = Isolation::permitted();
+        if let Err(error) = &permitted {
+            aloud(&format!("NO NETWORK NAMESPACES: {error}. Relays between the nodes stand in for a broken network."));
+        }
+        Self::make(PlanOptions { isolated: permitted.is_ok(), relays: permitted.is_err(), ..options }).await
     }
 
     /// Makes a testnet; nothing runs.
