@@ -4,7 +4,7 @@
 //!
 //! Who is asked, how often and over what is the embedder's; what is answered, and what answers mean, is here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use galen_consensus::{LogEnd, RaftId, VoteFloor};
@@ -39,8 +39,8 @@ pub struct Answer {
     pub matched: u64,
     /// Whether the peer leads.
     pub leads: bool,
-    /// Whether the peer hears a leader.
-    pub knows_leader: bool,
+    /// The leader that the peer hears, itself where it leads.
+    pub leader: Option<NodeName>,
     /// The peer's certified height.
     pub certified_height: u64,
     /// The asker's number in ordering as the peer's chain has it, also one that was taken from it.
@@ -80,14 +80,14 @@ impl Unchecked {
 }
 
 /// What a peer's orderer says of itself and of the asker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OrderingAccount {
     /// As leader: up to where the asker's number acknowledged the log.
     pub matched: u64,
     /// Whether it leads.
     pub leads: bool,
-    /// Whether it hears a leader.
-    pub knows_leader: bool,
+    /// The leader that it hears, itself where it leads.
+    pub leader: Option<NodeName>,
     /// Where its log ends; none of a node that does not order.
     pub log_end: Option<LogEnd>,
     /// Its term; 0 of a node that does not order.
@@ -101,7 +101,7 @@ impl OrderingAccount {
         Self {
             matched: orderer.knowledge(raft_id).unwrap_or(0),
             leads: status.role == galen_consensus::Role::Leader,
-            knows_leader: status.hears_leader,
+            leader: orderer.leader().filter(|_| status.hears_leader).cloned(),
             log_end: Some(orderer.log_end()),
             term: status.term,
         }
@@ -158,7 +158,7 @@ impl Answer {
             signed,
             matched: ordering.matched,
             leads: ordering.leads,
-            knows_leader: ordering.knows_leader,
+            leader: ordering.leader,
             certified_height: ledger.certified_height().min(state.0.height()),
             number: number.unwrap_or(question.raft_id),
             log_end: ordering.log_end.map(|end| (end.term, end.index)),
@@ -224,8 +224,11 @@ pub struct Asker<'own> {
     pub node: &'own NodeName,
     /// How far it had come.
     pub unchecked: &'own Unchecked,
-    /// Who votes.
+    /// Who votes, as the chain has it.
     pub voters: &'own VoterSet,
+    /// Who votes in ordering by this node's own log: it follows the chain a moment later. See
+    /// [`Orderer::configurations`](crate::Orderer::configurations).
+    pub configurations: &'own [BTreeSet<NodeName>],
     /// The node's keys, former ones too.
     pub keys: &'own [PublicKey],
     /// The chain.
@@ -240,26 +243,32 @@ pub struct Asker<'own> {
 /// others in it; whatever the node promised and forgot, one of them holds. A leader that is known must be among them: it
 /// counts what this node acknowledged.
 pub fn assess(asker: &Asker<'_>, answers: &BTreeMap<NodeName, Answer>) -> Assessment {
-    let Asker { node, unchecked, voters, keys, genesis, trusts_disk, heard_all } = *asker;
+    let Asker { node, unchecked, voters, configurations, keys, genesis, trusts_disk, heard_all } = *asker;
     let faults = voters.faults_tolerated();
     let verifies = |signed: &Signed| keys.iter().any(|key| signed.signature.verifies(genesis, &signed.voter_set, key));
     let why = judge(answers, unchecked, faults, verifies);
     #[cfg(feature = "planted")]
-    let why = why.filter(|_| !galen_planted::is_on(galen_planted::Bug::WipedDiskOldNumber));
+    let why = why.filter(|_| !galen_planted::is_on(galen_planted::Bug::StaleVerdictIgnored));
     if let Some(why) = why {
         return Assessment::Stale(why);
     }
-    let votes = |name: &NodeName| voters.key_of(name).is_some();
-    let needed = others_needed(voters.voters.len(), votes(node), trusts_disk);
-    let of_voters = answers.iter().filter(|(name, _)| votes(name)).map(|(_, answer)| answer);
-    let (mut ends, mut terms): (Vec<LogEnd>, Vec<u64>) = of_voters
-        .filter_map(|answer| answer.log_end.map(|(term, index)| (LogEnd { term, index }, answer.term)))
-        .unzip();
-    if ends.len() < needed || (needed == 0 && !heard_all) {
-        return Assessment::TooFew { have: ends.len(), needed };
+    let of_chain: BTreeSet<NodeName> = voters.voters.iter().map(|voter| voter.node.clone()).collect();
+    let mut floor = VoteFloor::default();
+    // What was committed stands in a majority of each: of those whom the chain names, and of those by whom ordering still
+    // goes while a change of voters is on its way.
+    for group in std::iter::once(&of_chain).chain(configurations) {
+        let needed = others_needed(group.len(), group.contains(node), trusts_disk);
+        let of_group = answers.iter().filter(|(name, _)| group.contains(*name)).map(|(_, answer)| answer);
+        let (mut ends, mut terms): (Vec<LogEnd>, Vec<u64>) = of_group
+            .filter_map(|answer| answer.log_end.map(|(term, index)| (LogEnd { term, index }, answer.term)))
+            .unzip();
+        if ends.len() < needed || (needed == 0 && !heard_all) {
+            return Assessment::TooFew { have: ends.len(), needed };
+        }
+        floor.log_end = floor.log_end.max(furthest(&mut ends, needed, faults));
+        floor.term = floor.term.max(furthest(&mut terms, needed, faults));
     }
-    let floor = VoteFloor { log_end: furthest(&mut ends, needed, faults), term: furthest(&mut terms, needed, faults) };
-    let leader_known = answers.values().filter(|answer| answer.knows_leader).count();
+    let leader_known = answers.values().filter(|answer| answer.leader.is_some()).count();
     if leader_known > 0 && !answers.values().any(|answer| answer.leads) {
         return Assessment::LeaderSilent { certain: leader_known > faults, floor };
     }
@@ -315,10 +324,12 @@ fn judge(
             answer.certified_height, answer.number
         ));
     }
-    // Only the leader counts acknowledgements. That it leads, others must know too.
-    let (peer, answer) = answers.iter().find(|(_, answer)| answer.leads && answer.matched > unchecked.last_index)?;
-    let led = answers.values().filter(|answer| answer.knows_leader || answer.leads).count();
-    (led > faults).then(|| {
+    // Only the leader counts acknowledgements. That it is the one who leads, others must say too.
+    let hear = |peer: &NodeName| answers.values().filter(|answer| answer.leader.as_ref() == Some(peer)).count();
+    let counts = |(peer, answer): &(&NodeName, &Answer)| {
+        answer.leads && answer.matched > unchecked.last_index && hear(peer) > faults
+    };
+    answers.iter().find(counts).map(|(peer, answer)| {
         format!(
             "{peer} has this node's word for entry {} of the ordering log, which ended at {}",
             answer.matched, unchecked.last_index
@@ -344,7 +355,7 @@ mod tests {
             signed: None,
             matched: 0,
             leads: false,
-            knows_leader: false,
+            leader: None,
             certified_height: 10,
             number: 2,
             log_end: Some((1, 20)),
@@ -418,12 +429,18 @@ mod tests {
 
     #[test]
     fn the_leaders_count_is_believed_where_others_know_that_it_leads() {
-        let leader = Answer { leads: true, knows_leader: true, matched: 21, ..quiet() };
-        let follower = Answer { knows_leader: true, ..quiet() };
-        let led = [("node-1.kentucky", leader.clone()), ("node-1.hennepin", follower)];
+        let hears = |name: &str| Some(node(name));
+        let leader = Answer { leads: true, leader: hears("node-1.kentucky"), matched: 21, ..quiet() };
+        let follower = Answer { leader: hears("node-1.kentucky"), ..quiet() };
+        let led = [("node-1.kentucky", leader.clone()), ("node-1.hennepin", follower.clone())];
         assert!(judged(&led, 1).unwrap().contains("entry 21"));
         // In a cluster that starts nobody leads yet, whatever one says.
         assert_eq!(judged(&[("node-1.kentucky", leader.clone()), ("node-1.hennepin", quiet())], 1), None);
         assert_eq!(judged(&[("node-1.kentucky", Answer { matched: 20, ..leader })], 0), None);
+        // Nor may one say so beside the leader that there is.
+        let liar = Answer { leads: true, leader: hears("node-1.mississippi"), matched: 1_000, ..quiet() };
+        let true_leader = Answer { leads: true, leader: hears("node-1.kentucky"), ..quiet() };
+        let beside = [("node-1.kentucky", true_leader), ("node-1.hennepin", follower), ("node-1.mississippi", liar)];
+        assert_eq!(judged(&beside, 1), None);
     }
 }

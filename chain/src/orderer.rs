@@ -7,7 +7,7 @@
 mod reads;
 mod reconcile;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
 use galen_consensus::{
@@ -505,6 +505,14 @@ impl Orderer {
     /// Whether that floor still holds this node's vote back from somebody to whom Raft would give it.
     pub fn is_below_vote_floor(&self) -> bool {
         self.core.is_below_vote_floor()
+    }
+
+    /// Who votes by this node's own log, each half of a joint configuration for itself; without those whose names it does
+    /// not know any more.
+    pub fn configurations(&self) -> Vec<BTreeSet<NodeName>> {
+        let membership = self.core.membership();
+        let halves = [&membership.voters, &membership.voters_outgoing].into_iter().filter(|half| !half.is_empty());
+        halves.map(|half| half.iter().filter_map(|id| self.by_id.get(id).cloned()).collect()).collect()
     }
 
     /// Whether it leads, or heard its leader lately.

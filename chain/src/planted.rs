@@ -46,8 +46,8 @@ pub(crate) fn is_of_grants(key: &[u8]) -> bool {
     matches!(key.first(), Some(0x48 | 0x4b))
 }
 
-/// The group in which whoever learns is to vote.
-pub(crate) fn voters_all(group: &Group) -> Group {
+/// The group as the planted bug has it: whoever learns is to vote.
+pub(crate) fn wrong_group(group: &Group) -> Group {
     let mut group = group.clone();
     if is_on(Bug::PromotedUnnamed) {
         group.voters.append(&mut group.learners);

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use galen_consensus::{
-    CompactError, ConfigError, CoreConfig, Entry, EntryKind, HardState, Membership, MembershipAt, MembershipChange,
-    MembershipChangeError, MembershipError, ProposeError, RaftCore, RaftId, Recovered, Role, SnapshotError,
-    TransferError, VoteFloor,
+    CompactError, ConfigError, CoreConfig, Entry, EntryKind, HardState, LogEnd, Membership, MembershipAt,
+    MembershipChange, MembershipChangeError, MembershipError, ProposeError, RaftCore, RaftId, Recovered, Role,
+    SnapshotError, TransferError, VoteFloor,
 };
 use support::cluster::Cluster;
 use support::world::World;
@@ -449,6 +449,40 @@ fn a_disk_that_was_set_back_elects_nobody_who_lacks_what_it_had_promised() {
     assert_eq!(cores[&2].membership().voters.len(), 5);
     let status = cores[&3].status();
     assert!(status.last >= 2 && !cores[&3].is_below_vote_floor(), "{status:?}");
+}
+
+/// The first of three voters leads and was cut off; the second led after it, and committed an entry with the third, whose disk
+/// was set back to before that. What the second knows keeps the third from acknowledging another entry to the first.
+#[test]
+fn a_disk_that_was_set_back_acknowledges_nothing_to_a_leader_of_an_earlier_term() {
+    let membership = Membership::new((1..=3).map(RaftId), []);
+    let start = || {
+        (1..=3)
+            .map(|id| {
+                (
+                    id,
+                    RaftCore::new(CoreConfig::new(RaftId(id), membership.clone(), 7), Recovered::default(), 0).unwrap(),
+                )
+            })
+            .collect::<BTreeMap<u64, RaftCore>>()
+    };
+    for floor in [VoteFloor::default(), VoteFloor { log_end: LogEnd { term: 2, index: 2 }, term: 2 }] {
+        let mut cores = start();
+        cores.get_mut(&1).unwrap().campaign().unwrap();
+        settle(&mut cores, true);
+        assert!(leads(&cores, 1), "two of three are enough");
+        let (term, commit) = (cores[&1].status().term, cores[&1].status().commit);
+        assert_eq!((term, cores[&3].status().term), (1, 1));
+        cores.get_mut(&3).unwrap().set_vote_floor(floor);
+        cores.get_mut(&1).unwrap().propose(Bytes::from_static(b"another entry")).unwrap();
+        settle(&mut cores, true);
+        let went_on = cores[&1].status().commit > commit;
+        assert_eq!(went_on, floor == VoteFloor::default(), "{floor:?}: {:?}", cores[&1].status());
+        if !went_on {
+            assert!(!leads(&cores, 1), "it hears that there is a later term");
+            assert_eq!(cores[&3].status().term, 2);
+        }
+    }
 }
 
 /// A liar among four voters pushed the terms of the two that ran, a step at a time. The third was away meanwhile: it believes

@@ -87,7 +87,7 @@ bugs! {
     ReplayAfterRestart = "replay-after-restart",
     /// A transaction whose time is over is recorded.
     ExpiredAccepted = "expired-accepted",
-    /// Batches from the far future are acknowledged.
+    /// Batches are proposed by any clock, and acknowledged from the far future.
     BlockTimeUnbounded = "block-time-unbounded",
     /// A block's time is that of its proposal, whatever its parent's.
     TimeGoesBack = "time-goes-back",
@@ -101,8 +101,8 @@ bugs! {
     GroupBeforeCertificate = "group-before-certificate",
     /// A recovery is taken without the signature of every member that has a voter.
     RecoveryUnsigned = "recovery-unsigned",
-    /// A node whose disk was lost goes on under its number, whatever its peers know of it.
-    WipedDiskOldNumber = "wiped-disk-old-number",
+    /// A node orders on under its number, whatever its peers know of promises that its disk has lost.
+    StaleVerdictIgnored = "stale-verdict-ignored",
     /// A leader serves linearizable reads at its own commit index, without asking whether it still leads.
     ReadUnconfirmed = "read-unconfirmed",
     /// Transactions that waited when the leader changed are forgotten.

@@ -19,6 +19,11 @@ use crate::world::World;
 /// Milliseconds of a step, which is a tick.
 pub(crate) const STEP_MS: u64 = 50;
 
+/// Per mille of frames that take very long, where frames take their time.
+const LONG_DELAYED: usize = 5;
+/// Steps that these may take.
+const LONG_DELAY_STEPS: usize = 200;
+
 pub(crate) struct Cluster {
     pub(crate) world: World,
     pub(crate) genesis: Arc<Genesis>,
@@ -305,7 +310,12 @@ impl Cluster {
                 self.count("lost");
                 continue;
             }
-            let late = self.network_random.below(self.world.delay + 1) as u64;
+            let mut late = self.network_random.below(self.world.delay + 1) as u64;
+            // Some come when another leads already.
+            if self.world.delay > 0 && self.network_random.chance(LONG_DELAYED) {
+                late += self.network_random.below(LONG_DELAY_STEPS) as u64;
+                self.count("delayed past an election");
+            }
             if late > 0 {
                 self.count("delayed");
             }

@@ -71,7 +71,11 @@ impl Cluster {
             }
             (1, _) => {
                 self.nodes[place].stop();
-                match self.nodes[place].flip_bit(&mut self.random) {
+                let flipped = self.nodes[place].flip_bit(&mut self.random);
+                if flipped.is_some() {
+                    self.oracle.checked("a log with a flipped bit is refused, or loses its last write alone");
+                }
+                match flipped {
                     Some(Flipped::Refused) => {
                         // It never votes again: its operator sets it up anew.
                         self.nodes[place].wipe();
@@ -87,7 +91,6 @@ impl Cluster {
                 "disk wiped"
             }
         };
-        self.oracle.checked("a damaged log does not vote as if it were whole");
         self.damaged.insert(number, last);
         self.oracle.forget(place);
         self.story.push(format!("step {}: {kind}, {} under {number}", self.step, self.nodes[place].name));

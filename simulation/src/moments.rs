@@ -4,15 +4,15 @@
 //! committed, while the leader dies and one of that majority gets its disk of a moment ago back; a leader whose clock runs
 //! away while transactions wait that are still valid then. `reads` asks a leader that does not know yet that another leads.
 
-use galen_consensus::{LogEnd, RaftId};
+use std::collections::BTreeMap;
+
+use galen_consensus::RaftId;
 
 use crate::cluster::Cluster;
 use crate::node::{HomeCopy, Node};
 
 /// Per mille of steps in which a moment is used that is there.
 const USED: usize = 400;
-/// Steps after which a copy of a disk is made anew.
-const COPY_STEPS: u64 = 6;
 /// Steps for which nobody but the leader executes, at most.
 const STALL_STEPS: usize = 60;
 /// Steps without a leader that was killed, at most.
@@ -25,16 +25,17 @@ const CLOCK_STEPS: u64 = 80;
 /// What is kept between moments.
 #[derive(Default)]
 pub(crate) struct Moments {
-    copy: Option<RecentCopy>,
+    /// Of disks as they were a moment ago, by place.
+    copies: BTreeMap<usize, RecentCopy>,
     stalled_until: u64,
+    /// Whose clock it is that runs away: one node's only, since the oracle forgives a minority's.
+    runaway: Option<usize>,
     clock_from: u64,
 }
 
 /// A disk of a moment ago.
 struct RecentCopy {
-    place: usize,
     number: RaftId,
-    made: u64,
     promised: Promised,
     last_index: u64,
     disk: HomeCopy,
@@ -100,15 +101,20 @@ impl Cluster {
         self.nodes.iter().filter(has).count() < quorum
     }
 
-    /// The leader's clock runs ahead, and comes back with the next one's.
+    /// The leader's clock runs ahead for a while, where it is the node whose clock does.
     fn run_clock_away(&mut self, leader: usize) {
-        if self.step < self.moments.clock_from || self.nodes[leader].waiting() == 0 || !self.random.chance(USED) {
+        if self.step < self.moments.clock_from {
             return;
         }
-        self.moments.clock_from = self.step + CLOCK_STEPS;
-        for node in &mut self.nodes {
-            node.skew_ms = 0;
+        if let Some(place) = self.moments.runaway {
+            self.nodes[place].skew_ms = 0;
         }
+        let fits = self.moments.runaway.is_none_or(|place| place == leader) && self.nodes[leader].waiting() > 0;
+        if !fits || !self.random.chance(USED) {
+            return;
+        }
+        self.moments.runaway = Some(leader);
+        self.moments.clock_from = self.step + CLOCK_STEPS;
         let (low, high) = AHEAD_MS;
         self.nodes[leader].skew_ms = (low + self.random.below(high - low)) as i64;
         self.count("leader's clock ahead");
@@ -117,38 +123,17 @@ impl Cluster {
     /// The leader dies when it alone knows an entry to be committed that a bare majority holds; one of these gets its disk
     /// of before that back.
     fn kill_and_set_back(&mut self, leader: usize) {
-        let Some(copy) = &self.moments.copy else { return };
-        let (place, last_index) = (copy.place, copy.last_index);
-        let (Some(orderer), Some(holder)) = (self.nodes[leader].orderer(), self.nodes[place].orderer()) else { return };
-        let (status, commit) = (orderer.status(), holder.status().commit);
-        let voters = &status.membership.voters;
-        let fits = place != leader
-            && self.nodes[place].raft_id == Some(copy.number)
-            && voters.contains(&copy.number)
-            && voters.len() > 2
-            && !status.membership.is_joint()
-            && status.commit > last_index
-            && commit <= last_index;
-        if !fits {
+        let places: Vec<_> = self.moments.copies.keys().copied().filter(|place| *place != leader).collect();
+        let Some((place, last)) =
+            places.into_iter().find_map(|place| Some((place, self.promised_alone(leader, place)?)))
+        else {
             return;
-        }
-        let Some((promised, last)) = Promised::of(&self.nodes[place]) else { return };
-        if promised != copy.promised || last < status.commit {
-            return;
-        }
-        let Some(log) = self.nodes[leader].durable_log() else { return };
-        let Some(entry) = log.entries.iter().find(|entry| entry.index == status.commit) else { return };
-        let end = LogEnd { term: entry.term, index: entry.index };
-        let of_voters = || self.nodes.iter().filter(|node| node.raft_id.is_some_and(|number| voters.contains(&number)));
-        let holders = of_voters().filter(|node| node.holds_durably(end.index, end.term)).count();
-        let alone = of_voters()
-            .filter(|node| node.place != leader)
-            .all(|node| node.orderer().is_none_or(|orderer| orderer.status().commit < end.index));
+        };
         let may = self.informed().is_some_and(|informed| self.may_shrink(informed));
-        if holders > voters.len() / 2 + 1 || !alone || !may || !self.random.chance(USED) {
+        if !may || !self.random.chance(USED) {
             return;
         }
-        let Some(copy) = self.moments.copy.take() else { return };
+        let Some(copy) = self.moments.copies.remove(&place) else { return };
         self.crash(leader);
         self.restart_at.insert(leader, self.step + 1 + self.random.below(DEAD_STEPS) as u64);
         self.nodes[place].stop();
@@ -156,16 +141,45 @@ impl Cluster {
         self.damaged.insert(copy.number, last);
         self.oracle.forget(place);
         self.count("leader killed, disk of a moment ago");
-        let (step, name) = (self.step, &self.nodes[place].name);
-        self.story.push(format!("step {step}: {name} gets its disk back that ended at {last_index}, not {last}"));
+        let (step, name, copied) = (self.step, &self.nodes[place].name, copy.last_index);
+        self.story.push(format!("step {step}: {name} gets its disk back that ended at {copied}, not {last}"));
         self.start(place);
+    }
+
+    /// Where the log of a node ends that is one of a bare majority that hold what the leader alone knows to be committed, and
+    /// whose disk of a moment ago lacks that and nothing else that it promised.
+    fn promised_alone(&self, leader: usize, place: usize) -> Option<u64> {
+        let copy = self.moments.copies.get(&place)?;
+        let status = self.nodes[leader].orderer()?.status();
+        let known = self.nodes[place].orderer()?.status().commit;
+        let voters = &status.membership.voters;
+        let fits = self.nodes[place].raft_id == Some(copy.number)
+            && self.nodes[place].starts == copy.promised.starts
+            && voters.contains(&copy.number)
+            && voters.len() > 2
+            && !status.membership.is_joint()
+            && copy.last_index < status.commit
+            && known <= copy.last_index;
+        if !fits {
+            return None;
+        }
+        let (promised, last) = Promised::of(&self.nodes[place])?;
+        if promised != copy.promised || promised.term != status.term {
+            return None;
+        }
+        let log = self.nodes[leader].durable_log()?;
+        let entry = log.entries.iter().find(|entry| entry.index == status.commit)?;
+        let (index, term) = (entry.index, entry.term);
+        let votes = |node: &&Node| node.raft_id.is_some_and(|number| voters.contains(&number));
+        let holders = self.nodes.iter().filter(votes).filter(|node| node.holds_durably(index, term)).count();
+        let knows = |node: &Node| node.orderer().is_some_and(|orderer| orderer.status().commit >= index);
+        let alone = self.nodes.iter().filter(|node| node.place != leader).all(|node| !knows(node));
+        let bare = holders == voters.len() / 2 + 1 && self.nodes[place].holds_durably(index, term);
+        (alone && bare).then_some(last)
     }
 
     /// Copies the disk of one that follows, as it runs.
     fn keep_recent_copy(&mut self, leader: usize) {
-        if self.moments.copy.as_ref().is_some_and(|copy| self.step < copy.made + COPY_STEPS) {
-            return;
-        }
         let place = self.random.below(self.nodes.len());
         let node = &self.nodes[place];
         let Some(number) = node.raft_id.filter(|_| place != leader && node.is_running() && node.speaks()) else {
@@ -174,6 +188,6 @@ impl Cluster {
         let Some((promised, last_index)) = Promised::of(node) else { return };
         let folder = self.folder.path().join(format!("{}-recent", node.name));
         let disk = node.copy_running(&folder);
-        self.moments.copy = Some(RecentCopy { place, number, made: self.step, promised, last_index, disk });
+        self.moments.copies.insert(place, RecentCopy { number, promised, last_index, disk });
     }
 }

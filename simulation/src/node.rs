@@ -84,6 +84,10 @@ pub(crate) struct Seen {
     pub(crate) duplicates: u64,
     pub(crate) expired: u64,
     pub(crate) crashes: u64,
+    /// Crashes in the middle of a sync of the ordering log.
+    pub(crate) cut_off: u64,
+    /// Starts that found the end of the log torn.
+    pub(crate) torn: u64,
     pub(crate) snapshots: u64,
     pub(crate) deviant: u64,
     pub(crate) led: u64,
@@ -106,6 +110,8 @@ impl std::ops::AddAssign for Seen {
         self.duplicates += other.duplicates;
         self.expired += other.expired;
         self.crashes += other.crashes;
+        self.cut_off += other.cut_off;
+        self.torn += other.torn;
         self.snapshots += other.snapshots;
         self.deviant += other.deviant;
         self.led += other.led;
@@ -238,6 +244,10 @@ pub(crate) struct Node {
 
 /// Heights that a voter may lag before it pulls blocks beside ordering: small, so that both happen at once.
 const LAG_VOTER: u64 = 4;
+/// As a node's configuration has it: a tick is a step.
+const ELECTION_TICKS: usize = 16;
+/// Likewise.
+const HEARTBEAT_TICKS: usize = 2;
 /// Steps without a leader after which a node that orders asks for blocks like one that does not.
 const UNLED_STEPS: u64 = 60;
 

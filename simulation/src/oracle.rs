@@ -158,9 +158,11 @@ impl Oracle {
         }
     }
 
-    /// Forgets what a node showed: its disk is another.
+    /// Forgets what a node showed: its disk is another. What it had known to be certified stays so.
     pub(crate) fn forget(&mut self, place: usize) {
-        self.nodes.remove(&place);
+        if let Some(shown) = self.nodes.get_mut(&place) {
+            *shown = Shown { knew_certified: shown.knew_certified, ..Shown::default() };
+        }
     }
 
     /// An entry that a node is to execute.
@@ -271,11 +273,9 @@ impl Oracle {
     pub(crate) fn look(&mut self, node: &Node, step: u64) {
         let mut shown = self.nodes.get(&node.place).copied().unwrap_or_default();
         if shown.starts != node.starts {
-            let Shown { term, knew_certified, .. } = shown;
-            shown = Shown { starts: node.starts, term, knew_certified, ..Shown::default() };
-            if node.new_number {
-                (shown.term, shown.knew_certified) = (0, 0);
-            }
+            // Of a term that was not on the disk yet a crash leaves nothing.
+            let knew_certified = if node.new_number { 0 } else { shown.knew_certified };
+            shown = Shown { starts: node.starts, knew_certified, ..Shown::default() };
         }
         shown.knew_certified = shown.knew_certified.max(node.executor().ledger().certified_height());
         self.look_at_chain(node, &mut shown);
@@ -295,6 +295,8 @@ impl Oracle {
         self.checked("who took a transaction keeps it until it is settled");
         assert!(status.commit >= shown.commit, "{}: the commit index fell", node.name);
         shown.commit = status.commit;
+        assert!(status.term >= shown.term, "{}: the term fell", node.name);
+        shown.term = status.term;
         for number in &status.membership.voters {
             assert!(self.is_named(*number), "{}: {number} votes in ordering, by no certified block", node.name);
         }

@@ -89,7 +89,7 @@ impl Orderer {
         self.ask_how_far()?;
         let Some(group) = &self.reconciliation.group else { return Ok(()) };
         #[cfg(feature = "planted")]
-        let group = &crate::planted::voters_all(group);
+        let group = &crate::planted::wrong_group(group);
         if is_reached(self.core.membership(), group) {
             self.reconciliation.since = None;
             self.reconciliation.blocked_by = None;

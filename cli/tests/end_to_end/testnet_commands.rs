@@ -3,7 +3,6 @@
 
 use galen_histories::History;
 use galen_testnet::PlanOptions;
-use galen_testnet::isolation::Isolation;
 use serde_json::Value;
 
 use crate::support::{Cluster, Shell, VOTERS};
@@ -61,8 +60,8 @@ async fn a_testnet_is_grown_shaken_recorded_and_shrunk_by_command_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_are_played_by_command_line() {
-    let isolated = Isolation::permitted().is_ok();
     let cluster = Cluster::make_breakable(PlanOptions::default()).await;
+    let isolated = cluster.testnet.isolation().is_some();
     let mut shell = Shell::without_contexts(&cluster);
     shell.set("DIR", cluster.testnet.folder().root().display());
     let play = "galen --json testnet faults --dir \"$DIR\" --scenarios isolated-leader,transfer --hold 2s --rate 5";

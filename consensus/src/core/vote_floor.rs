@@ -12,20 +12,31 @@
 //! among them; so no vote is given in a term up to the greatest that they know. A candidate that had this node's vote and
 //! gets the rest of its majority only after these were asked is not seen: it would have to campaign on from before the
 //! restart, for longer than the questions take.
+//!
+//! Nor may it acknowledge to a leader of an earlier term what stands in the place of an entry that it had acknowledged to
+//! a later one: the leader that was replaced would take that for a majority's word. So it takes the greatest term that they
+//! know for its own, as it would have from the first message of that term.
 
 use raft::eraftpb::{Message, MessageType};
 
-use super::RaftCore;
+use super::{RaftCore, Role};
 use crate::firewall::Refusal;
+use crate::limits::TERM_LEAD_MAX;
 use crate::types::{LogEnd, VoteFloor};
 
 impl RaftCore {
     /// Gives no vote from now on, this node's own for itself included, to a candidate whose log ends before
-    /// `floor.log_end`, nor in a term up to `floor.term`. A later call replaces it: it may be lower when those who must be
+    /// `floor.log_end`, nor in a term up to `floor.term`, which becomes this node's own. A later call replaces it: it may be lower when those who must be
     /// asked were asked again.
     pub fn set_vote_floor(&mut self, floor: VoteFloor) {
         if floor.log_end > self.log_end() {
             tracing::info!(node = self.config.id.0, ?floor, own = ?self.log_end(), "others' logs go further than this one");
+        }
+        let own = self.raw.raft.term;
+        // A greater lead is a liar's, or comes with the messages of those who have that term.
+        if floor.term > own && floor.term <= own.saturating_add(TERM_LEAD_MAX) && self.role() != Role::Leader {
+            self.raw.raft.become_follower(floor.term, raft::INVALID_ID);
+            self.reset_timeout();
         }
         #[cfg(feature = "planted")]
         let floor = match galen_planted::is_on(galen_planted::Bug::VoteFloorLeftOut) {

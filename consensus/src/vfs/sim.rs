@@ -26,6 +26,8 @@ pub enum Fault {
     FullAfter(u64),
     /// After this many more syncs that succeed, one fails, and drops what it should have written.
     SyncFails(u32),
+    /// The next sync does not come to its end: what it should have written is at the mercy of the crash that follows.
+    SyncCut,
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -58,6 +60,7 @@ struct Disk {
     epoch: u64,
     full_after: Option<u64>,
     sync_fails: Option<u32>,
+    sync_cut: bool,
     syncs: u64,
     last_append: usize,
 }
@@ -101,6 +104,7 @@ impl SimVfs {
         disk.locks.clear();
         disk.full_after = None;
         disk.sync_fails = None;
+        disk.sync_cut = false;
         let mut random = Random(match crash {
             Crash::Random(seed) => seed,
             _ => 0,
@@ -138,6 +142,7 @@ impl SimVfs {
         match fault {
             Fault::FullAfter(bytes) => disk.full_after = Some(bytes),
             Fault::SyncFails(after) => disk.sync_fails = Some(after),
+            Fault::SyncCut => disk.sync_cut = true,
         }
     }
 
@@ -362,6 +367,9 @@ impl VfsFile for SimFile {
 
     fn sync(&mut self) -> io::Result<()> {
         let mut disk = self.alive()?;
+        if std::mem::take(&mut disk.sync_cut) {
+            return Err(io::Error::other("cut off"));
+        }
         let mut content = hold(&self.file);
         if disk.sync_fails == Some(0) {
             disk.sync_fails = None;

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use galen_consensus::vfs::Crash;
+use galen_consensus::vfs::{Crash, Fault};
 use galen_consensus::{
     ConfigError, CoreConfig, Effects, Identity, Log, LogOptions, Membership, MembershipChange, MessageError, Outgoing,
     Persist, ProposeError, RaftCore, RaftId, Role, SnapshotChange, Status, TransferEnd,
@@ -212,12 +211,11 @@ impl Cluster {
         let node = &mut self.nodes[position];
         if cut && !node.writes.is_empty() {
             // In the middle of a write.
-            node.disk.cut.store(true, Ordering::SeqCst);
+            node.disk.sim.inject(Fault::SyncCut);
             let batch: Vec<Persist> = node.writes.drain(..).map(|(_, persist)| persist).collect();
             if let Some(log) = &mut node.log {
                 let _interrupted = log.append(&batch);
             }
-            node.disk.cut.store(false, Ordering::SeqCst);
         }
         node.core = None;
         node.log = None;

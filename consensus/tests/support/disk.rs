@@ -1,9 +1,7 @@
-//! A simulated disk that can be told to lie or to be cut off in the middle of a sync.
+//! A simulated disk that can be told to lie.
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use galen_consensus::vfs::{SimVfs, Vfs, VfsFile};
 
@@ -12,14 +10,11 @@ pub(crate) struct Disk {
     pub(crate) sim: SimVfs,
     /// Mutant: `sync` does nothing and says that it did.
     pub(crate) lies: bool,
-    /// The next sync does not finish: what it should have written is at the crash's mercy.
-    pub(crate) cut: Arc<AtomicBool>,
 }
 
 pub(crate) struct DiskFile {
     file: <SimVfs as Vfs>::File,
     lies: bool,
-    cut: Arc<AtomicBool>,
 }
 
 impl Vfs for Disk {
@@ -36,10 +31,10 @@ impl Vfs for Disk {
         self.sim.read(path)
     }
     fn create(&self, path: &Path) -> io::Result<DiskFile> {
-        Ok(DiskFile { file: self.sim.create(path)?, lies: self.lies, cut: self.cut.clone() })
+        Ok(DiskFile { file: self.sim.create(path)?, lies: self.lies })
     }
     fn open(&self, path: &Path) -> io::Result<DiskFile> {
-        Ok(DiskFile { file: self.sim.open(path)?, lies: self.lies, cut: self.cut.clone() })
+        Ok(DiskFile { file: self.sim.open(path)?, lies: self.lies })
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.sim.remove(path)
@@ -60,9 +55,6 @@ impl VfsFile for DiskFile {
         self.file.truncate(length)
     }
     fn sync(&mut self) -> io::Result<()> {
-        if self.cut.swap(false, Ordering::SeqCst) {
-            return Err(io::Error::other("cut off"));
-        }
         if self.lies { Ok(()) } else { self.file.sync() }
     }
 }

@@ -385,7 +385,11 @@ async fn peers(
 /// The middle of what the others' clocks say: one wrong clock among them does not count.
 fn clock(clocks: &mut [(String, i64)]) -> Result<String, String> {
     clocks.sort_by_key(|(_, difference)| *difference);
-    let (_, difference) = &clocks[clocks.len() / 2];
+    // Of two in the middle the one that blames this machine less.
+    let middle = &clocks[(clocks.len() - 1) / 2..=clocks.len() / 2];
+    let Some((_, difference)) = middle.iter().min_by_key(|(_, difference)| difference.unsigned_abs()) else {
+        return Err("no other node says what its clock says".to_owned());
+    };
     let behind = if *difference >= 0 { "behind" } else { "ahead of" };
     let amount = difference.unsigned_abs();
     let detail = format!("this machine's clock is {amount} ms {behind} the others'");
@@ -411,9 +415,14 @@ mod tests {
 
     #[test]
     fn one_wrong_clock_among_the_others_blames_nobody_here() {
-        for wrong in [86_400_000, -86_400_000] {
-            let said = judged(&[wrong, 12, -30]).unwrap();
-            assert!(said.contains("ms"), "{said}");
+        for (others, said) in [
+            (vec![86_400_000, 12, -30], "12 ms behind"),
+            (vec![-86_400_000, 12, -30], "30 ms ahead of"),
+            (vec![86_400_000, 12], "12 ms behind"),
+            (vec![-86_400_000, -30], "30 ms ahead of"),
+        ] {
+            let found = judged(&others).unwrap();
+            assert!(found.contains(said), "{others:?}: {found}");
         }
         assert!(judged(&[CLOCK_DIFFERENCE_MS_MAX as i64]).is_ok());
         assert!(judged(&[CLOCK_DIFFERENCE_MS_MAX as i64 + 1]).is_err());

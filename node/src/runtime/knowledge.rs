@@ -29,13 +29,13 @@ pub(crate) mod fuzzing {
     use galen_chain::knowledge::{Answer, KNOWLEDGE_BYTES_MAX, Question, Signed};
 
     pub(crate) fn examples(name: NodeName) -> [Vec<u8>; 2] {
-        let signature =
-            HeaderSignature::sign(&Hash::ZERO, &Hash::ZERO, 1, Hash::ZERO, name, &SecretKey::from_seed(&[1; 32]));
+        let key = SecretKey::from_seed(&[1; 32]);
+        let signature = HeaderSignature::sign(&Hash::ZERO, &Hash::ZERO, 1, Hash::ZERO, name.clone(), &key);
         let answer = Answer {
             signed: Some(Signed { voter_set: Hash::ZERO, signature }),
             matched: 2,
             leads: true,
-            knows_leader: true,
+            leader: Some(name),
             certified_height: 3,
             number: 4,
             log_end: Some((5, 6)),
@@ -81,7 +81,7 @@ impl Knowledge {
         let account = OrderingAccount {
             matched: report.matched.get(&question.raft_id).copied().unwrap_or(0),
             leads: report.is_leader,
-            knows_leader: report.knows_leader,
+            leader: report.leader,
             log_end: report.log_end,
             term: report.term,
         };
@@ -123,6 +123,8 @@ pub(super) struct Check {
     pub(super) unchecked: Unchecked,
     /// Its operator stands for it that its disk was not set back.
     pub(super) trusts_disk: bool,
+    /// This node's own ordering.
+    pub(super) report: watch::Receiver<OrderingReport>,
     /// Says what the check waits for.
     pub(super) waiting: watch::Sender<String>,
     /// Stops the node.
@@ -143,10 +145,12 @@ impl Check {
             let others = registered.nodes.keys().filter(|node| **node != self.node).count();
             let heard_all = answers.len() >= others || began.elapsed() >= limits::KNOWLEDGE_SOLE_PATIENCE;
             let voters = &registered.voters;
+            let configurations = self.report.borrow().configurations.clone();
             let asker = Asker {
                 node: &self.node,
                 unchecked: &self.unchecked,
                 voters,
+                configurations: &configurations,
                 keys: &self.keys,
                 genesis: &self.genesis,
                 trusts_disk: self.trusts_disk,

@@ -110,8 +110,10 @@ pub(super) enum TransferRefusal {
 pub(super) struct OrderingReport {
     /// Whether this node leads.
     pub(super) is_leader: bool,
-    /// Whether a leader is heard.
-    pub(super) knows_leader: bool,
+    /// The leader that is heard, this node where it leads.
+    pub(super) leader: Option<NodeName>,
+    /// Who votes by its log: see [`Orderer::configurations`].
+    pub(super) configurations: Vec<BTreeSet<NodeName>>,
     /// Of a leader: up to where each other number acknowledged the log.
     pub(super) matched: BTreeMap<u64, u64>,
     /// Whether ordering's own configuration names this node.
@@ -408,7 +410,8 @@ impl Ordering {
         self.metrics.is_leader.set(i64::from(is_leader));
         let report = OrderingReport {
             is_leader,
-            knows_leader: status.hears_leader,
+            leader: self.orderer.leader().filter(|_| status.hears_leader).cloned(),
+            configurations: self.orderer.configurations(),
             matched: status.peers.iter().map(|(id, peer)| (id.0, peer.matched)).collect(),
             is_member: status.membership.contains(status.id),
             may_retire: self.orderer.may_retire() || !status.membership.contains(status.id),

@@ -262,7 +262,9 @@ impl Running {
         // A number that was given up is at least in the term of its last entry.
         let reached = log_end.map(|end| end.term);
         let term = opened.as_ref().map(|opened| opened.orderer.status().term).or(reached).unwrap_or_default();
-        let (report, report_receiver) = watch::channel(OrderingReport { log_end, term, ..OrderingReport::default() });
+        let configurations = opened.as_ref().map(|opened| opened.orderer.configurations()).unwrap_or_default();
+        let (report, report_receiver) =
+            watch::channel(OrderingReport { log_end, term, configurations, ..OrderingReport::default() });
         let (named, named_receiver) = watch::channel(numbers);
         let (snapshot_goal, snapshot_goal_receiver) = watch::channel(None);
         let (caught_up, caught_up_receiver) = watch::channel(false);
@@ -295,6 +297,7 @@ impl Running {
                 keys: loaded.voting_keys.clone(),
                 unchecked: unchecked.into(),
                 trusts_disk: loaded.config.ordering.trusts_disk,
+                report: report_receiver.clone(),
                 waiting,
                 shutdown: shutdown.clone(),
             };
@@ -744,7 +747,7 @@ impl Opening {
                 if !report.is_below_vote_floor {
                     return;
                 }
-                if !report.knows_leader {
+                if report.leader.is_none() {
                     break;
                 }
             }

@@ -69,7 +69,7 @@ impl Sync {
             }
             self.reach_snapshot();
             let progress = *self.progress.borrow_and_update();
-            if self.report.borrow().knows_leader {
+            if self.report.borrow().leader.is_some() {
                 led_at = Instant::now();
             }
             let is_fed = self.is_fed(led_at);

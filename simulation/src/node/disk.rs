@@ -24,17 +24,11 @@ pub(crate) struct HomeCopy {
 impl Node {
     /// Its disk is lost, while it does not run.
     pub(crate) fn wipe(&mut self) {
-        #[cfg(feature = "planted")]
-        let kept = self.last_number.filter(|_| galen_planted::is_on(galen_planted::Bug::WipedDiskOldNumber));
         self.disk = SimVfs::default();
         self.home = Home::default();
         self.last_number = None;
         for folder in [Some(&self.folder), self.durable_copy.as_ref()].into_iter().flatten() {
             let _ = std::fs::remove_dir_all(folder);
-        }
-        #[cfg(feature = "planted")]
-        if kept.is_some() {
-            self.last_number = kept;
         }
     }
 
@@ -154,6 +148,17 @@ impl Node {
     /// The machine dies: everything in memory is gone, and what the disk has not synced by `kind`.
     pub(crate) fn crash(&mut self, kind: Crash) {
         self.seen.crashes += 1;
+        // What was to be written comes no further than into the middle of its sync.
+        if let Some(ordering) = self.running.as_mut().and_then(|running| running.ordering.as_mut())
+            && !ordering.writes.is_empty()
+        {
+            let writes: Vec<_> = ordering.writes.drain(..).map(|(_, persist)| persist).collect();
+            self.disk.inject(Fault::SyncCut);
+            let outcome = ordering.log.append(&writes);
+            assert!(outcome.is_err(), "{}: a sync that was cut off came to its end", self.name);
+            self.last_write = self.disk.last_append();
+            self.seen.cut_off += 1;
+        }
         self.running = None;
         self.out.clear();
         self.ordered_now.clear();

@@ -69,10 +69,13 @@ impl Node {
         let heard_all = step >= asking.began + SOLE_PATIENCE_STEPS;
         let voters = running.executor.voters();
         let genesis = running.executor.genesis_hash();
+        let configurations =
+            running.ordering.as_ref().map(|ordering| ordering.orderer.configurations()).unwrap_or_default();
         let asker = Asker {
             node: &self.name,
             unchecked: &asking.unchecked,
             voters,
+            configurations: &configurations,
             keys: &keys,
             genesis,
             trusts_disk: self.trusts_disk,

@@ -31,6 +31,8 @@ impl Node {
         let executor = Executor::new(Arc::clone(&ledger), config).unwrap();
         self.starts += 1;
         self.taken.clear();
+        self.told_now.clear();
+        self.served_now.clear();
         self.named_now.push((executor.tip().height, executor.group().unwrap().voters.keys().copied().collect()));
         let ordering = self.raft_id.map(|id| {
             let identity = Identity { cluster: self.genesis.hash().0, node: id };
@@ -41,15 +43,17 @@ impl Node {
                 Log::create_at(self.disk.clone(), &folder, identity, options, snapshot).unwrap();
             }
             let (log, recovered) = Log::open(self.disk.clone(), &folder, identity, options).unwrap();
+            self.seen.torn += u64::from(recovered.torn.is_some());
             let known = executor.group().unwrap();
             let founders = self.genesis.nodes().into_iter().map(|node| RaftId(node.raft_id)).filter(|id| id.0 > 0);
             let membership = Membership::new(founders, []);
             let seed = seed ^ id.0 ^ (self.starts << 32);
-            let core = if membership.contains(id) {
+            let mut core = if membership.contains(id) {
                 CoreConfig::new(id, membership, seed)
             } else {
                 CoreConfig::joining(id, seed)
             };
+            (core.election_tick, core.heartbeat_tick) = (ELECTION_TICKS, HEARTBEAT_TICKS);
             let config = OrdererConfig {
                 core,
                 node: self.name.clone(),

@@ -17,7 +17,7 @@ fn seeds_of_every_scenario_hold_and_something_happens_in_them() {
     let scenario = std::env::var("GALEN_SCENARIO").ok().map(|text| text.parse().unwrap());
     let options = Options {
         first_seed: number("GALEN_SEED", 1),
-        seeds: number("GALEN_SEEDS", 10),
+        seeds: number("GALEN_SEEDS", 12),
         scenario,
         steps: number("GALEN_STEPS", 150),
         repeat_every: 0,
@@ -35,6 +35,17 @@ fn seeds_of_every_scenario_hold_and_something_happens_in_them() {
     if options.seeds >= 10 && scenario.is_none() {
         assert!(report.epochs > options.seeds / 2 && report.blocks > 400, "{report:#?}");
         assert!(report.faults.len() > 15 && report.checks.len() >= 15, "{report:#?}");
+    }
+}
+
+#[test]
+fn moments_come_and_are_used() {
+    let options = Options { first_seed: 1, seeds: 8, scenario: Some(Scenario::Moments), steps: 200, repeat_every: 0 };
+    let report = run(&options, &mut |_| {});
+    assert!(report.is_sound(), "{:#?}", report.failures);
+    let kinds = ["only the leader executes", "leader's clock ahead", "leader killed, disk of a moment ago"];
+    for kind in kinds {
+        assert!(report.faults.get(kind).is_some_and(|count| *count > 0), "never: {kind}; {:#?}", report.faults);
     }
 }
 

@@ -15,6 +15,7 @@ const PINNED: &[(Scenario, u64, u64, &str)] = &[
         "a learner told a restarted leader for ever that it knows a leader, and it waited for itself",
     ),
     (Scenario::Disks, 19, 300, "a voter waited for a leader that only a learner still took for one"),
+    (Scenario::Faults, 5, 150, "a batch of a leader's clock that was far ahead held ordering up until that time"),
     (Scenario::Faults, 56, 300, "the last transaction was valid up to the horizon, which begins at a majority's time"),
     (Scenario::Faults, 22, 300, "a log was cut at a block whose certificate a loss of power took afterwards"),
 ];

@@ -34,7 +34,7 @@ pub(crate) const KNOWN: &[(Bug, Scenario, u64, u64)] = &[
     (Bug::PromotedUnnamed, Moments, 200, 2),
     (Bug::GroupBeforeCertificate, Moments, 200, 6),
     (Bug::RecoveryUnsigned, Recoveries, 100, 1),
-    (Bug::WipedDiskOldNumber, Moments, 200, 2),
+    (Bug::StaleVerdictIgnored, Moments, 200, 2),
     (Bug::ReadUnconfirmed, Moments, 200, 5),
     (Bug::WaitingForgotten, Faults, 80, 1),
 ];
