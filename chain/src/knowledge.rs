@@ -101,7 +101,7 @@ impl OrderingAccount {
         Self {
             matched: orderer.knowledge(raft_id).unwrap_or(0),
             leads: status.role == galen_consensus::Role::Leader,
-            leader: orderer.leader().filter(|_| status.hears_leader).cloned(),
+            leader: orderer.heard_leader().cloned(),
             log_end: Some(orderer.log_end()),
             term: status.term,
         }
@@ -206,7 +206,8 @@ pub enum Assessment {
         /// So many must.
         needed: usize,
     },
-    /// Enough have answered, but not the leader that some of them know.
+    /// Enough have answered, but not the leader that some of them know; or one that says that it leads has this node's word
+    /// for more than its disk holds, and too few others say that it leads.
     LeaderSilent {
         /// More say that there is one than may lie: it must be waited for, however long.
         certain: bool,
@@ -271,6 +272,10 @@ pub fn assess(asker: &Asker<'_>, answers: &BTreeMap<NodeName, Answer>) -> Assess
     let leader_known = answers.values().filter(|answer| answer.leader.is_some()).count();
     if leader_known > 0 && !answers.values().any(|answer| answer.leads) {
         return Assessment::LeaderSilent { certain: leader_known > faults, floor };
+    }
+    // The leader's word, unless it lies: the others hear it too before long, or it does not lead for long.
+    if answers.values().any(|answer| answer.leads && answer.matched > unchecked.last_index) {
+        return Assessment::LeaderSilent { certain: false, floor };
     }
     Assessment::Sound(floor)
 }
@@ -340,6 +345,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use galen_types::SecretKey;
+    use galen_types::certificate::Voter;
 
     use super::*;
 
@@ -361,6 +367,15 @@ mod tests {
             log_end: Some((1, 20)),
             term: 1,
         }
+    }
+
+    fn voter_set(names: &[&str]) -> VoterSet {
+        let voters = names.iter().map(|name| Voter {
+            node: node(name),
+            key: SecretKey::from_seed(&Hash::of(galen_types::hash::Context::Commitment, name.as_bytes()).0)
+                .public_key(),
+        });
+        VoterSet { epoch: 0, lineage: Hash::ZERO, voters: voters.collect() }
     }
 
     fn judged(answers: &[(&str, Answer)], faults: usize) -> Option<String> {
@@ -442,5 +457,58 @@ mod tests {
         let true_leader = Answer { leads: true, leader: hears("node-1.kentucky"), ..quiet() };
         let beside = [("node-1.kentucky", true_leader), ("node-1.hennepin", follower), ("node-1.mississippi", liar)];
         assert_eq!(judged(&beside, 1), None);
+    }
+
+    #[test]
+    fn a_leaders_count_that_nobody_confirms_yet_is_waited_for() {
+        let set = voter_set(&["node-1.harlem", "node-1.hennepin", "node-1.kentucky", "node-1.mississippi"]);
+        let asker = Asker {
+            node: &node("node-1.harlem"),
+            unchecked: &OWN,
+            voters: &set,
+            configurations: &[],
+            keys: &[],
+            genesis: &GENESIS,
+            trusts_disk: false,
+            heard_all: true,
+        };
+        let says = |matched| Answer { leads: true, leader: Some(node("node-1.kentucky")), matched, ..quiet() };
+        let of = |leader: Answer, other: Answer| {
+            let answers = [("node-1.kentucky", leader), ("node-1.hennepin", other)];
+            assess(&asker, &answers.map(|(name, answer)| (node(name), answer)).into())
+        };
+        let floor = VoteFloor { log_end: LogEnd { term: 1, index: 20 }, term: 1 };
+        assert_eq!(of(says(20), quiet()), Assessment::Sound(floor));
+        assert_eq!(of(says(21), quiet()), Assessment::LeaderSilent { certain: false, floor });
+        let hears = Answer { leader: Some(node("node-1.kentucky")), ..quiet() };
+        assert!(matches!(of(says(21), hears), Assessment::Stale(_)));
+    }
+
+    #[test]
+    fn while_voters_change_a_majority_of_either_half_is_asked() {
+        let set = voter_set(&["node-1.harlem", "node-1.hennepin", "node-1.kentucky", "node-1.mississippi"]);
+        let names = ["node-1.harlem", "node-1.hennepin", "node-1.kentucky", "node-1.mississippi", "node-1.indiana"];
+        let before: BTreeSet<NodeName> = names.map(node).into();
+        let longer = Answer { log_end: Some((1, 21)), ..quiet() };
+        let of = |configurations: &[BTreeSet<NodeName>], answers: &[(&str, Answer)]| {
+            let asker = Asker {
+                node: &node("node-1.harlem"),
+                unchecked: &OWN,
+                voters: &set,
+                configurations,
+                keys: &[],
+                genesis: &GENESIS,
+                trusts_disk: false,
+                heard_all: true,
+            };
+            assess(&asker, &answers.iter().map(|(name, answer)| (node(name), answer.clone())).collect())
+        };
+        let two = [("node-1.hennepin", quiet()), ("node-1.kentucky", quiet())];
+        let floor = |index| VoteFloor { log_end: LogEnd { term: 1, index }, term: 1 };
+        assert_eq!(of(&[], &two), Assessment::Sound(floor(20)), "two of four may be left out by no majority");
+        let both = std::slice::from_ref(&before);
+        assert_eq!(of(both, &two), Assessment::TooFew { have: 2, needed: 3 }, "ordering still goes by five");
+        let three = [two.to_vec(), vec![("node-1.indiana", longer)]].concat();
+        assert_eq!(of(both, &three), Assessment::Sound(floor(21)), "the one that goes knows more");
     }
 }

@@ -520,6 +520,13 @@ impl Orderer {
         self.core.hears_leader()
     }
 
+    /// The leader that it heard lately, itself where it leads: before [`leader`](Self::leader) says so, which changes with
+    /// the effects.
+    pub fn heard_leader(&self) -> Option<&NodeName> {
+        let leader = self.core.leader().filter(|_| self.core.hears_leader())?;
+        self.by_id.get(&leader)
+    }
+
     /// Where this node's ordering log ends.
     pub fn log_end(&self) -> LogEnd {
         self.core.log_end()

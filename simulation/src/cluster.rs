@@ -319,8 +319,8 @@ impl Cluster {
             if late > 0 {
                 self.count("delayed");
             }
-            let number = self.nodes[to].raft_id;
-            let letter = Letter { from, to, frame: frame.clone(), number, hostile: false };
+            let starts = self.nodes[to].starts;
+            let letter = Letter { from, to, frame: frame.clone(), starts, hostile: false };
             self.network.put(self.step + late, letter);
         }
     }
@@ -346,7 +346,7 @@ impl Cluster {
                     self.network.put(self.nodes[to].paused_until, letter);
                     continue;
                 }
-                if matches!(letter.frame, Frame::Raft(..)) && letter.number != self.nodes[to].raft_id {
+                if matches!(letter.frame, Frame::Raft(..)) && letter.starts != self.nodes[to].starts {
                     continue;
                 }
                 self.oracle.trace(self.step, from, to, &letter.frame);

@@ -78,8 +78,8 @@ impl Cluster {
             }
         };
         self.count("hostile frame");
-        let number = self.nodes[to].raft_id;
-        self.network.put(self.step, Letter { from, to, frame, number, hostile: true });
+        let starts = self.nodes[to].starts;
+        self.network.put(self.step, Letter { from, to, frame, starts, hostile: true });
     }
 
     /// A transaction that somebody made, under a signature that nobody made: its id is the same.

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 
 use galen_consensus::RaftId;
+use galen_consensus::vfs::SimVfs;
 
 use crate::cluster::Cluster;
-use crate::node::{HomeCopy, Node};
+use crate::node::Node;
 
 /// Per mille of steps in which a moment is used that is there.
 const USED: usize = 400;
@@ -25,7 +26,7 @@ const CLOCK_STEPS: u64 = 80;
 /// What is kept between moments.
 #[derive(Default)]
 pub(crate) struct Moments {
-    /// Of disks as they were a moment ago, by place.
+    /// Disks of ordering logs as they were a moment ago, by place.
     copies: BTreeMap<usize, RecentCopy>,
     stalled_until: u64,
     /// Whose clock it is that runs away: one node's only, since the oracle forgives a minority's.
@@ -33,12 +34,12 @@ pub(crate) struct Moments {
     clock_from: u64,
 }
 
-/// A disk of a moment ago.
+/// The disk of an ordering log of a moment ago. The ledger has not grown since, or the copy is not used.
 struct RecentCopy {
     number: RaftId,
     promised: Promised,
     last_index: u64,
-    disk: HomeCopy,
+    disk: SimVfs,
 }
 
 /// What a disk forgets beside entries when it is set back: with any of it another rule would come in.
@@ -71,7 +72,7 @@ impl Cluster {
         self.stall_all_but(leader);
         self.run_clock_away(leader);
         self.kill_and_set_back(leader);
-        self.keep_recent_copy(leader);
+        self.keep_recent_copies(leader);
     }
 
     /// A block that changes the voters is executed by the leader, and for a while by too few others to certify it.
@@ -130,14 +131,14 @@ impl Cluster {
             return;
         };
         let may = self.informed().is_some_and(|informed| self.may_shrink(informed));
-        if !may || !self.random.chance(USED) {
+        if !may {
             return;
         }
         let Some(copy) = self.moments.copies.remove(&place) else { return };
         self.crash(leader);
         self.restart_at.insert(leader, self.step + 1 + self.random.below(DEAD_STEPS) as u64);
         self.nodes[place].stop();
-        self.nodes[place].set_back(copy.disk);
+        self.nodes[place].set_log_back(copy.disk);
         self.damaged.insert(copy.number, last);
         self.oracle.forget(place);
         self.count("leader killed, disk of a moment ago");
@@ -178,16 +179,20 @@ impl Cluster {
         (alone && bare).then_some(last)
     }
 
-    /// Copies the disk of one that follows, as it runs.
-    fn keep_recent_copy(&mut self, leader: usize) {
-        let place = self.random.below(self.nodes.len());
-        let node = &self.nodes[place];
-        let Some(number) = node.raft_id.filter(|_| place != leader && node.is_running() && node.speaks()) else {
-            return;
-        };
-        let Some((promised, last_index)) = Promised::of(node) else { return };
-        let folder = self.folder.path().join(format!("{}-recent", node.name));
-        let disk = node.copy_running(&folder);
-        self.moments.copies.insert(place, RecentCopy { number, promised, last_index, disk });
+    /// Copies the disks of those that follow, as they run: where the one that is there is of an earlier promise.
+    fn keep_recent_copies(&mut self, leader: usize) {
+        for node in &self.nodes {
+            let Some(number) = node.raft_id.filter(|_| node.place != leader && node.is_running() && node.speaks())
+            else {
+                continue;
+            };
+            let Some((promised, last_index)) = Promised::of(node) else { continue };
+            let known = self.moments.copies.get(&node.place);
+            if known.is_some_and(|copy| copy.promised == promised && copy.number == number) {
+                continue;
+            }
+            let copy = RecentCopy { number, promised, last_index, disk: node.copy_log() };
+            self.moments.copies.insert(node.place, copy);
+        }
     }
 }

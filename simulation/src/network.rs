@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use galen_consensus::RaftId;
-
 use crate::node::Frame;
 
 /// A frame on its way.
@@ -11,9 +9,8 @@ pub(crate) struct Letter {
     pub(crate) from: usize,
     pub(crate) to: usize,
     pub(crate) frame: Frame,
-    /// The receiver's number in ordering when it was sent: one that takes another number has restarted, and frames between
-    /// orderers do not outlive their connection.
-    pub(crate) number: Option<RaftId>,
+    /// How often the receiver had started when it was sent: frames between orderers do not outlive their connection.
+    pub(crate) starts: u64,
     /// Nobody honest made it.
     pub(crate) hostile: bool,
 }

@@ -252,7 +252,9 @@ impl RaftCore {
         }
     }
 
-    fn leader(&self) -> Option<RaftId> {
+    /// Who leads, as far as it knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<RaftId> {
         RaftId::known(self.raw.raft.leader_id)
     }
 

@@ -410,7 +410,7 @@ impl Ordering {
         self.metrics.is_leader.set(i64::from(is_leader));
         let report = OrderingReport {
             is_leader,
-            leader: self.orderer.leader().filter(|_| status.hears_leader).cloned(),
+            leader: self.orderer.heard_leader().cloned(),
             configurations: self.orderer.configurations(),
             matched: status.peers.iter().map(|(id, peer)| (id.0, peer.matched)).collect(),
             is_member: status.membership.contains(status.id),

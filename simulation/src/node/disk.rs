@@ -35,11 +35,6 @@ impl Node {
     /// What a copy of its disk would hold now; to be kept in a folder.
     pub(crate) fn copy_home(&mut self, folder: &Path) -> HomeCopy {
         self.stop();
-        self.copy_running(folder)
-    }
-
-    /// What a copy of its disk would hold that is made while it runs: of the log what is synced; to be kept in a folder.
-    pub(crate) fn copy_running(&self, folder: &Path) -> HomeCopy {
         copy_folder(&self.folder, folder);
         HomeCopy {
             disk: self.disk.durable_copy(),
@@ -47,6 +42,16 @@ impl Node {
             last_number: self.last_number,
             home: self.home,
         }
+    }
+
+    /// What a copy of its ordering log's disk would hold that is made while it runs.
+    pub(crate) fn copy_log(&self) -> SimVfs {
+        self.disk.durable_copy()
+    }
+
+    /// The disk of its ordering log is set back while it does not run; its ledger's is not.
+    pub(crate) fn set_log_back(&mut self, copy: SimVfs) {
+        self.disk = copy;
     }
 
     /// Its disk is set back to a copy while it does not run.

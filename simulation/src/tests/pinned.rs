@@ -17,6 +17,19 @@ const PINNED: &[(Scenario, u64, u64, &str)] = &[
     (Scenario::Disks, 19, 300, "a voter waited for a leader that only a learner still took for one"),
     (Scenario::Faults, 5, 150, "a batch of a leader's clock that was far ahead held ordering up until that time"),
     (Scenario::Faults, 56, 300, "the last transaction was valid up to the horizon, which begins at a majority's time"),
+    (Scenario::Moments, 44, 300, "the last transaction was given to a leader that did not know its signer yet"),
+    (
+        Scenario::Moments,
+        54,
+        300,
+        "peers said late whom they take for the leader, and a wiped voter was not told of its word",
+    ),
+    (
+        Scenario::Moments,
+        92,
+        300,
+        "a leader's count that nobody confirmed yet was passed over, and a wiped voter went on",
+    ),
     (Scenario::Faults, 22, 300, "a log was cut at a block whose certificate a loss of power took afterwards"),
 ];
 
