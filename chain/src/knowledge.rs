@@ -73,6 +73,11 @@ pub struct Unchecked {
 }
 
 impl Unchecked {
+    /// Of a node that was found sound and asks again how far others are: nothing that it promised since is held against it.
+    pub fn sound(raft_id: u64) -> Self {
+        Self { raft_id, height: u64::MAX, last_index: u64::MAX }
+    }
+
     /// What it asks.
     pub fn question(&self) -> Question {
         Question { raft_id: self.raft_id, height: self.height }
@@ -227,8 +232,9 @@ pub struct Asker<'own> {
     pub unchecked: &'own Unchecked,
     /// Who votes, as the chain has it.
     pub voters: &'own VoterSet,
-    /// Who votes in ordering by this node's own log: it follows the chain a moment later. See
-    /// [`Orderer::configurations`](crate::Orderer::configurations).
+    /// Who votes in ordering by this node's own log, which follows the chain a moment later, as far as they can be asked:
+    /// [`Orderer::configurations`](crate::Orderer::configurations) without those that the chain has removed. Passed over
+    /// where the operator stands for the disk.
     pub configurations: &'own [BTreeSet<NodeName>],
     /// The node's keys, former ones too.
     pub keys: &'own [PublicKey],
@@ -257,7 +263,8 @@ pub fn assess(asker: &Asker<'_>, answers: &BTreeMap<NodeName, Answer>) -> Assess
     let mut floor = VoteFloor::default();
     // What was committed stands in a majority of each: of those whom the chain names, and of those by whom ordering still
     // goes while a change of voters is on its way.
-    for group in std::iter::once(&of_chain).chain(configurations) {
+    let of_log = configurations.iter().filter(|_| !trusts_disk);
+    for group in std::iter::once(&of_chain).chain(of_log) {
         let needed = others_needed(group.len(), group.contains(node), trusts_disk);
         let of_group = answers.iter().filter(|(name, _)| group.contains(*name)).map(|(_, answer)| answer);
         let (mut ends, mut terms): (Vec<LogEnd>, Vec<u64>) = of_group

@@ -118,23 +118,36 @@ impl Cluster {
         // A transaction after the faults is recorded: the cluster lives.
         self.until(1_500, |cluster| cluster.leader().is_some());
         self.until(3_000, Self::group_settled);
-        // Short of the horizon, which begins at the block's time: that is a majority's clock, a moment behind this one.
-        let valid_until = self.now().plus_ms(500_000);
-        let member = self.active_member();
-        let last = self.clients.next(member, valid_until);
-        self.submitted.insert(last.id, last.bytes.clone());
-        let recorded = |cluster: &Self| cluster.participants().all(|node| node.receipts.contains_key(&last.id));
-        for _ in 0..30 {
-            // A leader that is behind with execution may not know the signer yet: its client tries again.
-            if let Some(leader) = self.leader().filter(|_| !recorded(self)) {
-                self.give(leader, last.id);
-            }
-            self.run(if recorded(self) { 0 } else { 50 });
-        }
-        assert!(recorded(self), "the last transaction is not recorded: {}", self.describe());
+        self.record_one_more();
         self.demand_reads();
         self.until(1_500, Self::settled);
         self.check();
+    }
+
+    /// A transaction is recorded on every node. Its client tries again: a leader that is behind with execution may not know
+    /// the signer yet, and a member may be about to be suspended.
+    #[track_caller]
+    fn record_one_more(&mut self) {
+        let mut tried = Vec::new();
+        for _ in 0..30 {
+            // Short of the horizon, which begins at the block's time: that is a majority's clock, a moment behind this one.
+            let valid_until = self.now().plus_ms(400_000);
+            let member = self.active_member();
+            let transaction = self.clients.next(member, valid_until);
+            self.submitted.insert(transaction.id, transaction.bytes.clone());
+            tried.push(transaction.id);
+            if let Some(leader) = self.leader() {
+                self.give(leader, transaction.id);
+            }
+            for _ in 0..50 {
+                let has = |id| self.participants().all(|node| node.receipts.contains_key(id));
+                if tried.iter().any(has) {
+                    return;
+                }
+                self.step();
+            }
+        }
+        panic!("no transaction is recorded everywhere: {}", self.describe());
     }
 
     /// Heals, checks, and verifies every folder; the number of the last epoch.

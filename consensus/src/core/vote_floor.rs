@@ -34,7 +34,8 @@ impl RaftCore {
         }
         let own = self.raw.raft.term;
         // A greater lead is a liar's, or comes with the messages of those who have that term.
-        if floor.term > own && floor.term <= own.saturating_add(TERM_LEAD_MAX) && self.role() != Role::Leader {
+        let believed = floor.term > own && floor.term <= own.saturating_add(TERM_LEAD_MAX);
+        if believed && self.role() != Role::Leader && self.restoring.is_none() {
             self.raw.raft.become_follower(floor.term, raft::INVALID_ID);
             self.reset_timeout();
         }
@@ -49,7 +50,7 @@ impl RaftCore {
     /// Whether the floor still holds this node's vote back from somebody to whom Raft would give it, whatever the term.
     #[must_use]
     pub fn is_below_vote_floor(&self) -> bool {
-        self.log_end() < self.vote_floor.log_end
+        self.log_end() < self.vote_floor.log_end || self.raw.raft.term < self.vote_floor.term
     }
 
     /// Where this node's log ends; what is not on its disk yet included.

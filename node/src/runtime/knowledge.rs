@@ -145,7 +145,11 @@ impl Check {
             let others = registered.nodes.keys().filter(|node| **node != self.node).count();
             let heard_all = answers.len() >= others || began.elapsed() >= limits::KNOWLEDGE_SOLE_PATIENCE;
             let voters = &registered.voters;
-            let configurations = self.report.borrow().configurations.clone();
+            let mut configurations = self.report.borrow().configurations.clone();
+            for names in &mut configurations {
+                names.retain(|name| registered.nodes.contains_key(name));
+            }
+            configurations.retain(|names| !names.is_empty());
             let asker = Asker {
                 node: &self.node,
                 unchecked: &self.unchecked,
@@ -171,6 +175,7 @@ impl Check {
                     );
                 }
                 Assessment::TooFew { have, needed } => {
+                    enough_since = None;
                     let logless: Vec<_> = answers
                         .iter()
                         .filter(|(node, answer)| registered.votes(node) && answer.log_end.is_none())

@@ -711,7 +711,7 @@ struct Opening {
 }
 
 impl Opening {
-    async fn run(self) {
+    async fn run(mut self) {
         loop {
             let floor = match self.check.run().await {
                 Verdict::Sound(floor) => floor,
@@ -751,6 +751,7 @@ impl Opening {
                     break;
                 }
             }
+            self.check.unchecked = galen_chain::knowledge::Unchecked::sound(self.check.unchecked.raft_id);
         }
     }
 }

@@ -83,7 +83,10 @@ impl Node {
         };
         let floor = match assess(&asker, &asking.answers) {
             Assessment::Stale(why) => return self.give_up(why),
-            Assessment::TooFew { .. } => return,
+            Assessment::TooFew { .. } => {
+                asking.enough_since = None;
+                return;
+            }
             Assessment::LeaderSilent { certain, floor } => {
                 let since = *asking.enough_since.get_or_insert(step);
                 if certain || step < since + LEADER_PATIENCE_STEPS {
@@ -113,9 +116,7 @@ impl Node {
         }
         if step >= *running.held_back_since.get_or_insert(step) + AGAIN_STEPS {
             running.held_back_since = None;
-            let height = running.executor.tip().height;
-            let unchecked = Unchecked { raft_id: id.0, height, last_index: status.last };
-            running.asking = Some(Asking::new(unchecked, step));
+            running.asking = Some(Asking::new(Unchecked::sound(id.0), step));
         }
     }
 
