@@ -515,11 +515,6 @@ impl Orderer {
         halves.map(|half| half.iter().filter_map(|id| self.by_id.get(id).cloned()).collect()).collect()
     }
 
-    /// Whether it leads, or heard its leader lately.
-    pub fn hears_leader(&self) -> bool {
-        self.core.hears_leader()
-    }
-
     /// The leader that it heard lately, itself where it leads: before [`leader`](Self::leader) says so, which changes with
     /// the effects.
     pub fn heard_leader(&self) -> Option<&NodeName> {

@@ -386,7 +386,7 @@ async fn peers(
 fn clock(clocks: &mut [(String, i64)]) -> Result<String, String> {
     clocks.sort_by_key(|(_, difference)| *difference);
     // Of two in the middle the one that blames this machine less.
-    let middle = &clocks[(clocks.len() - 1) / 2..=clocks.len() / 2];
+    let middle = clocks.get(clocks.len().saturating_sub(1) / 2..=clocks.len() / 2).unwrap_or_default();
     let Some((_, difference)) = middle.iter().min_by_key(|(_, difference)| difference.unsigned_abs()) else {
         return Err("no other node says what its clock says".to_owned());
     };
@@ -411,6 +411,7 @@ mod tests {
         assert!(behind.contains("60500 ms behind") && behind.contains("NTP"), "{behind}");
         let ahead = judged(&[-7_000]).unwrap_err();
         assert!(ahead.contains("7000 ms ahead of"), "{ahead}");
+        assert!(judged(&[]).is_err(), "nobody said anything");
     }
 
     #[test]

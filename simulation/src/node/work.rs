@@ -172,7 +172,7 @@ impl Node {
         }
         let certified = ledger.certified_height();
         // As the node's: ordering feeds whoever has a leader there.
-        let hears_leader = running.ordering.as_ref().map(|ordering| ordering.orderer.hears_leader());
+        let hears_leader = running.ordering.as_ref().map(|ordering| ordering.orderer.heard_leader().is_some());
         if hears_leader == Some(true) {
             running.led_at = step;
         }
