@@ -25,4 +25,5 @@ pub mod random;
 pub mod target;
 pub mod targets;
 
+mod script;
 mod shared;

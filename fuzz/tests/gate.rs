@@ -73,6 +73,7 @@ targets! {
     http
     keys
     log
+    ordering
     proofs
     sync
     tables

@@ -14,6 +14,7 @@ use crate::halt::Halt;
 use crate::meta::{self, DurableMark, GenesisRoot, HistoryPeaks, HistorySpan, OrderingStarted, Progress, Settings};
 use crate::signed_mark::SignedMark;
 use crate::store::column::{Certificates, Column as _, Headers, Meta, OwnSignatures, StateLeaves};
+use crate::store::current::is_store;
 use crate::store::{Durability, Span, Store, damaged};
 use crate::tree::levels::Levels;
 use crate::view::View;
@@ -137,7 +138,7 @@ impl Ledger {
 
     /// [`Ledger::open_existing`] of a folder whose siblings are not looked at.
     pub(crate) fn open_existing_in_place(path: &Path) -> Result<Self, LedgerError> {
-        if !path.join("CURRENT").is_file() {
+        if !is_store(path) {
             return Err(LedgerError::Absent { path: path.to_owned() });
         }
         let store = Store::open(path, BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES)?;

@@ -61,3 +61,45 @@ fn a_list_of_table_files_that_lost_its_end_leaves_no_column_family_behind() {
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
+
+/// A ledger of some blocks in `scratch`, closed, and its height.
+fn closed(scratch: &Path) -> (PathBuf, u64) {
+    let folder = scratch.join("ledger");
+    let ledger = open(&folder);
+    (0..4).for_each(|_| drop(grow(&ledger)));
+    // Table files, beside what is in the log alone.
+    backup(&ledger, &scratch.join("backup")).unwrap();
+    (0..2).for_each(|_| drop(grow(&ledger)));
+    let height = ledger.tip().unwrap().height;
+    (folder, height)
+}
+
+#[test]
+fn an_opening_that_lost_the_name_of_its_new_list_is_made_good() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (folder, height) = closed(scratch.path());
+    // The next list was written and named, and a loss of power took its entry in the folder.
+    std::fs::write(folder.join("CURRENT"), "MANIFEST-000999\n").unwrap();
+    assert_eq!(open(&folder).tip().unwrap().height, height);
+    assert!(is_sound(&folder));
+
+    // With no list at all it is damage, which a node with peers repairs, and no empty ledger.
+    for path in files(&folder).into_iter().filter(|path| name(path).starts_with("MANIFEST")) {
+        std::fs::remove_file(path).unwrap();
+    }
+    let error = Ledger::open(&folder, &fixture::options()).err().unwrap();
+    assert!(error.is_damage(), "{error}");
+}
+
+#[test]
+fn a_folder_without_current_is_damaged_and_not_empty() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (folder, _) = closed(scratch.path());
+    let tables = |folder: &Path| files(folder).iter().filter(|path| name(path).ends_with(".sst")).count();
+    let before = tables(&folder);
+    std::fs::remove_file(folder.join("CURRENT")).unwrap();
+    let error = Ledger::open(&folder, &fixture::options()).err().unwrap();
+    assert!(error.is_damage(), "{error}");
+    assert!(before > 0);
+    assert_eq!(tables(&folder), before, "nothing is removed");
+}

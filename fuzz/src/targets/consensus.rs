@@ -15,6 +15,7 @@ use galen_consensus::{
 
 use crate::hold;
 use crate::random::Random;
+use crate::script::{Reader, Writer};
 use crate::target::{Limits, Target, Trace};
 
 const VOTERS: u64 = 3;
@@ -39,21 +40,11 @@ enum Step<'a> {
     Unreachable(u64),
 }
 
-struct Script<'a>(&'a [u8]);
+struct Script<'a>(Reader<'a>);
 
 impl<'a> Script<'a> {
-    fn byte(&mut self) -> Option<u8> {
-        self.0.split_off_first().copied()
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = usize::from(u16::from_le_bytes([self.byte()?, self.byte()?]));
-        let length = length.min(self.0.len());
-        self.0.split_off(..length)
-    }
-
-    fn peer(&mut self) -> Option<u64> {
-        Some(u64::from(self.byte()? % 8))
+    fn of(bytes: &'a [u8]) -> Self {
+        Self(Reader(bytes))
     }
 }
 
@@ -61,43 +52,22 @@ impl<'a> Iterator for Script<'a> {
     type Item = Step<'a>;
 
     fn next(&mut self) -> Option<Step<'a>> {
-        Some(match self.byte()? % 13 {
-            0 => Step::Tick(self.byte()? % 32),
-            1 => Step::Frame(self.peer()?, self.bytes()?),
-            2 => Step::Adapted(self.peer()?, self.byte()?, self.bytes()?),
+        let parts = &mut self.0;
+        Some(match parts.byte()? % 13 {
+            0 => Step::Tick(parts.byte()? % 32),
+            1 => Step::Frame(parts.peer()?, parts.bytes()?),
+            2 => Step::Adapted(parts.peer()?, parts.byte()?, parts.bytes()?),
             3 => Step::Persist,
-            4 => Step::Propose(self.bytes()?),
+            4 => Step::Propose(parts.bytes()?),
             5 => Step::Campaign,
             6 => Step::Apply,
-            7 => Step::Transfer(self.peer()?),
-            8 => Step::Read(self.bytes()?),
+            7 => Step::Transfer(parts.peer()?),
+            8 => Step::Read(parts.bytes()?),
             9 => Step::Compact,
-            10 => Step::Change(self.byte()?),
+            10 => Step::Change(parts.byte()?),
             11 => Step::Accept,
-            _ => Step::Unreachable(self.peer()?),
+            _ => Step::Unreachable(parts.peer()?),
         })
-    }
-}
-
-/// Writes scripts.
-#[derive(Default)]
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn op(&mut self, code: u8, bytes: &[u8]) {
-        self.0.push(code);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn frame(&mut self, from: u64, bytes: &[u8]) {
-        self.op(1, &[from as u8]);
-        self.0.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn bytes(&mut self, code: u8, bytes: &[u8]) {
-        self.op(code, &(bytes.len() as u16).to_le_bytes());
-        self.0.extend_from_slice(bytes);
     }
 }
 
@@ -332,7 +302,7 @@ impl Subject {
 }
 
 /// Whether a status is the same but for the counts of refusals.
-fn same(before: &Status, after: &Status) -> bool {
+pub(super) fn same(before: &Status, after: &Status) -> bool {
     let key = |status: &Status| {
         (status.role, status.leader, status.term, status.commit, status.applied, status.snapshot, status.last)
     };
@@ -341,7 +311,7 @@ fn same(before: &Status, after: &Status) -> bool {
 }
 
 /// Puts the core's present into a frame; the bits of `how` say which fields, and how far off.
-fn adapt(status: &Status, from: u64, how: u8, frame: &[u8]) -> Vec<u8> {
+pub(super) fn adapt(status: &Status, from: u64, how: u8, frame: &[u8]) -> Vec<u8> {
     let mut bytes = frame.to_vec();
     let mut put = |field: usize, value: u64| {
         let at = FIELDS + field * 8;
@@ -385,7 +355,7 @@ impl Target for Consensus {
 
     fn reshape(&mut self, input: &[u8], other: &[u8], random: &mut Random) -> Option<Vec<u8>> {
         // Frames of the other script, adapted to where this one leads.
-        let frames: Vec<(u64, Vec<u8>)> = Script(other.get(1..)?)
+        let frames: Vec<(u64, Vec<u8>)> = Script::of(other.get(1..)?)
             .filter_map(|step| match step {
                 Step::Frame(from, bytes) | Step::Adapted(from, _, bytes) => Some((from, bytes.to_vec())),
                 _ => None,
@@ -406,9 +376,8 @@ impl Target for Consensus {
             {
                 *kind = random.below(20) as u8;
             }
-            writer.op(2, &[if random.chance(800) { from as u8 } else { random.below(8) as u8 }, random.draw() as u8]);
-            writer.0.extend_from_slice(&(bytes.len() as u16).to_le_bytes());
-            writer.0.extend_from_slice(&bytes);
+            let from = if random.chance(800) { from as u8 } else { random.below(8) as u8 };
+            writer.op_with(2, &[from, random.draw() as u8], &bytes);
             if random.chance(500) {
                 writer.op([3, 6, 5, 9, 11][random.below(5)], &[]);
             }
@@ -419,7 +388,7 @@ impl Target for Consensus {
     fn run(&mut self, input: &[u8], trace: &mut Trace) -> Result<(), String> {
         let Some((position, script)) = input.split_first() else { return Ok(()) };
         let mut subject = Subject::new(position % 5);
-        for step in Script(script).take(2_000) {
+        for step in Script::of(script).take(2_000) {
             subject.run(&step, trace)?;
         }
         // It still works: time passes, what waits becomes durable.
@@ -448,11 +417,11 @@ fn record(position: u8, seed: u64, steps: u64) -> Vec<u8> {
         if place == recorded {
             match &step {
                 Step::Tick(count) => writer.op(0, &[*count]),
-                Step::Frame(from, bytes) => writer.frame(*from, bytes),
+                Step::Frame(from, bytes) => writer.op_with(1, &[*from as u8], bytes),
                 Step::Persist => writer.op(3, &[]),
-                Step::Propose(data) => writer.bytes(4, data),
+                Step::Propose(data) => writer.op_with(4, &[], data),
                 Step::Apply => writer.op(6, &[]),
-                Step::Read(context) => writer.bytes(8, context),
+                Step::Read(context) => writer.op_with(8, &[], context),
                 Step::Transfer(to) => writer.op(7, &[*to as u8]),
                 Step::Compact => writer.op(9, &[]),
                 Step::Change(what) => writer.op(10, &[*what]),

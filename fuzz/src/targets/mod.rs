@@ -9,6 +9,7 @@ pub mod frames;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod ordering;
 pub mod proofs;
 pub mod sync;
 pub mod tables;
@@ -29,6 +30,7 @@ pub const ALL: &[(&str, Make)] = &[
     ("http", || Box::new(http::Http::default())),
     ("keys", || Box::new(keys::Keys::default())),
     ("log", || Box::new(log::LogRecovery::default())),
+    ("ordering", || Box::new(ordering::Ordering)),
     ("proofs", || Box::new(proofs::Proofs)),
     ("sync", || Box::new(sync::Sync::default())),
     ("tables", || Box::new(tables::Tables::default())),

@@ -12,6 +12,7 @@ use crate::ledger::Ledger;
 use crate::meta::{self, OrderingStarted};
 use crate::snapshot::SnapshotError;
 use crate::store::column::OwnSignatures;
+use crate::store::current::is_store;
 use crate::store::{Durability, Span};
 
 /// Appended to the ledger's folder name: the new ledger while it is built.
@@ -55,7 +56,7 @@ impl Built {
         let _claim = claim(&building, &self.ledger)?;
         {
             let built = Ledger::open_existing_in_place(&building)?;
-            if is_ledger(&self.ledger) {
+            if is_store(&self.ledger) {
                 // What an earlier installation may have left.
                 folder::remove(&new)?;
                 folder::remove(&old)?;
@@ -75,10 +76,6 @@ impl Built {
         progress(InstallProgress::at(InstallStep::Remove));
         folder::remove(&old)
     }
-}
-
-fn is_ledger(path: &Path) -> bool {
-    path.join("CURRENT").is_file()
 }
 
 /// What a voter must never forget: what it signed, evidence against others, and that it ordered before.
@@ -159,7 +156,7 @@ pub fn settle(ledger: &Path) -> Result<(), LedgerError> {
 }
 
 fn settle_folders(ledger: &Path) -> Result<(), SnapshotError> {
-    if is_ledger(ledger) {
+    if is_store(ledger) {
         return Ok(());
     }
     let (new, old) = (folder::sibling(ledger, NEW), folder::sibling(ledger, OLD));

@@ -3,6 +3,7 @@
 
 pub(crate) mod bytes;
 pub(crate) mod column;
+pub(crate) mod current;
 mod options;
 mod read;
 
@@ -48,6 +49,7 @@ pub(crate) enum Durability {
 impl Store {
     /// Opens a folder for writing, creating it when absent.
     pub(crate) fn open(path: &Path, cache_bytes: usize, buffer_bytes: usize) -> Result<Self, LedgerError> {
+        current::settle(path)?;
         let options = options::database(buffer_bytes);
         let columns = options::columns(cache_bytes);
         let database = DB::open_cf_descriptors(&options, path, columns).map_err(|error| open_error(path, &error))?;
@@ -56,7 +58,7 @@ impl Store {
 
     /// Opens a folder for reading what is there; another process should not write it meanwhile.
     pub(crate) fn open_read_only(path: &Path, cache_bytes: usize, buffer_bytes: usize) -> Result<Self, LedgerError> {
-        if !path.join("CURRENT").is_file() {
+        if !current::is_store(path) {
             return Err(LedgerError::Absent { path: path.to_owned() });
         }
         let options = options::database(buffer_bytes);
@@ -241,9 +243,10 @@ fn is_of_reading(error: &rocksdb::Error) -> bool {
 }
 
 /// RocksDB says first what it was doing: `IO error: While pread offset 0 len 48: FILE: Input/output error`, or
-/// `IO error: While fsync: a directory: Input/output error`.
+/// `IO error: While fsync: a directory: Input/output error`. Before that it says again what is missing: `IO error: No such
+/// file or directory: While opening a file for sequentially reading: FILE: No such file or directory`.
 fn tells_of_reading(words: &str) -> bool {
-    let doing = words.split(':').nth(1).unwrap_or_default();
+    let doing = words.split(':').find(|part| part.starts_with(" While ")).unwrap_or_default();
     (doing.contains("read") && !doing.contains("read/write")) || doing.contains("stat ") || doing.contains("fstat")
 }
 
@@ -266,6 +269,10 @@ mod tests {
                 "IO error: {doing}: /var/lib/galen/ledger/000021.sst: Input/output error"
             )));
         }
+        let missing = "No such file or directory";
+        let list = "/var/lib/galen/ledger/MANIFEST-000021";
+        let doing = "While opening a file for sequentially reading";
+        assert!(tells_of_reading(&format!("IO error: {missing}: {doing}: {list}: {missing}")));
         for doing in
             ["While fsync", "While appending to file", "While fdatasync", "While open file for random read/write"]
         {
