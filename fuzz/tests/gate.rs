@@ -20,6 +20,11 @@ fn short(name: &str) {
     let make = targets::find(name).unwrap();
     let mut target = make();
     for seed in target.seeds() {
+        // Those that may be refused are made for the moment.
+        assert!(
+            !target.accepts_seeds() || corpus::folder(name).join(corpus::name_of(&seed)).is_file(),
+            "{name}: the corpus lacks a valid encoding of today: cargo run -p galen-fuzz -- seeds"
+        );
         match judge(&mut *target, &seed) {
             Ok(trace) => assert!(
                 trace.accepted() || !target.accepts_seeds(),

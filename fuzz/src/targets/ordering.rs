@@ -192,10 +192,7 @@ pub struct Ordering;
 
 impl Target for Ordering {
     fn seeds(&mut self) -> Vec<Vec<u8>> {
-        (0..4)
-            .flat_map(|position| [(position, 60), (position, 30)])
-            .map(|(position, steps)| record(position, steps))
-            .collect()
+        (0..4).map(|position| record(position, 26)).collect()
     }
 
     fn reshape(&mut self, input: &[u8], other: &[u8], random: &mut Random) -> Option<Vec<u8>> {
@@ -283,7 +280,7 @@ fn record(position: u8, length: u64) -> Vec<u8> {
         for place in 0..nodes.len() {
             act(&mut nodes, place, Step::Tick(2));
             let leads = nodes[place].orderer.status().role == Role::Leader;
-            if leads && random.chance(300) {
+            if leads && random.chance(200) {
                 act(&mut nodes, place, Step::Submit((step % 12) as u8));
             }
             if leads && random.chance(100) {
