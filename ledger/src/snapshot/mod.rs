@@ -25,6 +25,7 @@ pub use error::SnapshotError;
 pub use manifest::{BaseProof, EpochEnd, EpochEndProof, Manifest, Part, PartDigest};
 pub use source::SnapshotSource;
 
+use crate::constants::SNAPSHOT_PART_BYTES;
 use crate::folder;
 use crate::ledger::Ledger;
 
@@ -55,6 +56,15 @@ pub struct Taken {
 /// [`SnapshotError::NoBlock`] before the first block; [`SnapshotError::Unsound`] when the copy does not agree with itself;
 /// when the disk refuses. Nothing is left behind that [`list`] would show.
 pub fn take(ledger: &Ledger, snapshots: &Path) -> Result<Taken, SnapshotError> {
+    take_in_parts(ledger, snapshots, SNAPSHOT_PART_BYTES)
+}
+
+/// [`take`] with parts of about so many bytes, so that a simulated ledger, which is small, has several. All nodes must cut
+/// alike: a transfer goes on at another peer.
+///
+/// # Errors
+/// As [`take`].
+pub fn take_in_parts(ledger: &Ledger, snapshots: &Path, part_bytes: usize) -> Result<Taken, SnapshotError> {
     if ledger.tip()?.height == 0 {
         return Err(SnapshotError::NoBlock);
     }
@@ -70,7 +80,7 @@ pub fn take(ledger: &Ledger, snapshots: &Path) -> Result<Taken, SnapshotError> {
         let manifest = SnapshotSource::open(&path)?.manifest().clone();
         return Ok(Taken { path, manifest, paused });
     }
-    let manifest = source::index(&taking, &ledger.halt).inspect_err(|_| {
+    let manifest = source::index(&taking, &ledger.halt, part_bytes).inspect_err(|_| {
         // The reason it failed for is what counts; the next one removes what is left.
         let _ = folder::remove(&taking);
     })?;

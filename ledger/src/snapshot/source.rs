@@ -8,7 +8,7 @@ use wincode::{SchemaRead, SchemaWrite};
 use super::manifest::{Manifest, Part, PartDigest};
 use super::{DATABASE, INDEX, SnapshotError, check};
 use crate::constants::{
-    SNAPSHOT_CACHE_BYTES, SNAPSHOT_MANIFEST_BYTES_MAX, SNAPSHOT_PART_BYTES, SNAPSHOT_PART_BYTES_MAX, SNAPSHOT_PARTS_MAX,
+    SNAPSHOT_CACHE_BYTES, SNAPSHOT_MANIFEST_BYTES_MAX, SNAPSHOT_PART_BYTES_MAX, SNAPSHOT_PARTS_MAX,
 };
 use crate::folder;
 use crate::halt::Halt;
@@ -43,8 +43,9 @@ pub struct SnapshotSource {
 }
 
 /// Cuts rows into parts as they come.
-#[derive(Default)]
 struct Cutter {
+    /// Bytes of a part beyond which it is cut.
+    part_bytes: usize,
     rows: Vec<Row>,
     bytes: usize,
     starts: Vec<Vec<u8>>,
@@ -52,9 +53,13 @@ struct Cutter {
 }
 
 impl Cutter {
+    fn new(part_bytes: usize) -> Self {
+        Self { part_bytes, rows: Vec::new(), bytes: 0, starts: Vec::new(), digests: Vec::new() }
+    }
+
     fn push(&mut self, key: Vec<u8>, value: Vec<u8>) -> Result<(), SnapshotError> {
         let bytes = ROW_FRAME_BYTES + key.len() + value.len();
-        if !self.rows.is_empty() && PART_FRAME_BYTES + self.bytes + bytes > SNAPSHOT_PART_BYTES {
+        if !self.rows.is_empty() && PART_FRAME_BYTES + self.bytes + bytes > self.part_bytes {
             self.cut()?;
         }
         self.bytes += bytes;
@@ -76,12 +81,12 @@ impl Cutter {
 }
 
 /// Checks the copy of a ledger in `folder`, and writes beside it what serving it needs. Gives its height.
-pub(super) fn index(folder: &Path, halt: &Halt) -> Result<Manifest, SnapshotError> {
+pub(super) fn index(folder: &Path, halt: &Halt, part_bytes: usize) -> Result<Manifest, SnapshotError> {
     // Compares the tree's leaves with the header's root, and applied height, headers and history with each other.
     let ledger = Ledger::open_read_only(&folder.join(DATABASE))?;
     let tip = ledger.tip()?;
     let header = tip.header.ok_or(SnapshotError::NoBlock)?;
-    let mut cutter = Cutter::default();
+    let mut cutter = Cutter::new(part_bytes);
     let rows = check::check_state(&ledger, halt, |key, value| cutter.push(key, value))?;
     cutter.cut()?;
     let history = history::range_before(&ledger.store.reader(), header.height)?;

@@ -15,6 +15,7 @@ use rocksdb::{ColumnFamily, DB, DBPinnableSlice, ErrorKind, FlushOptions, WriteB
 
 use crate::damage::DamageLatch;
 use crate::error::LedgerError;
+use crate::fault::Arranged;
 use bytes::{Key, Value};
 use column::{COLUMNS, Column};
 pub(crate) use read::{Reader, Rows, Span, damaged, place_in};
@@ -30,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) damage: DamageLatch,
     /// Told of the bytes that readers go through; gives whether they may go on.
     pace: Option<Pace>,
+    /// A write that is to fail.
+    pub(crate) arranged: Arranged,
 }
 
 /// Told how many bytes were read; waits where that was too fast. `false` ends the reading.
@@ -83,7 +86,7 @@ impl Store {
 
     fn of(database: DB, path: &Path, writable: bool, pace: Option<Pace>) -> Self {
         let (failure, damage) = (OnceLock::new(), DamageLatch::default());
-        Self { database, path: path.to_owned(), writable, failure, damage, pace }
+        Self { database, path: path.to_owned(), writable, failure, damage, pace, arranged: Arranged::default() }
     }
 
     /// The folder.
@@ -150,6 +153,12 @@ impl Store {
         LedgerError::Write(message)
     }
 
+    fn failed_as_arranged(&self) -> LedgerError {
+        let message = "IO error: While appending to file: as arranged: Input/output error";
+        self.stop(message);
+        LedgerError::Write(message.to_owned())
+    }
+
     /// Counts bytes that a reader went through; whether it may go on.
     fn paced(&self, bytes: usize) -> bool {
         self.pace.as_ref().is_none_or(|pace| pace(bytes as u64))
@@ -191,7 +200,11 @@ impl<'store> Batch<'store> {
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Disk);
         options.disable_wal(durability == Durability::Flush);
-        self.store.database.write_opt(self.writes, &options).map_err(|error| self.store.failed(&error))
+        let fails = self.store.arranged.next();
+        if fails != Some(false) {
+            self.store.database.write_opt(self.writes, &options).map_err(|error| self.store.failed(&error))?;
+        }
+        if fails.is_none() { Ok(()) } else { Err(self.store.failed_as_arranged()) }
     }
 }
 

@@ -13,6 +13,7 @@ use super::execution::{ExecutionHandle, ExecutionInput, Progress};
 use super::fatal::Shutdown;
 use super::gate::Gate;
 use super::inquiry::Inquirer;
+use super::limits;
 use super::ordering::{Leadership, OrderingInput};
 use crate::http::services::{ErrorKind, ServiceError};
 
@@ -57,6 +58,20 @@ impl Reading {
         match &self.ordering {
             Some(ordering) if self.gate.is_open() => self.confirm_by_ordering(ordering, deadline).await,
             _ => self.confirm_by_voters(deadline).await,
+        }
+    }
+
+    /// Says so once this node holds whatever was acknowledged before it started: what is in its ordering log alone it may
+    /// have acknowledged itself, and executes again only when somebody leads.
+    pub(super) async fn hold_all(self, holds_all: watch::Sender<bool>) {
+        let confirmed = async {
+            while self.confirm(Instant::now() + limits::HOLD_ALL_PATIENCE).await.is_err() {
+                tokio::time::sleep(limits::HOLD_ALL_PAUSE).await;
+            }
+        };
+        tokio::select! {
+            () = self.shutdown.stopping() => {}
+            () = confirmed => drop(holds_all.send_replace(true)),
         }
     }
 
