@@ -63,8 +63,11 @@ pub(super) const KNOWLEDGE_LEADER_PATIENCE: Duration = Duration::from_secs(3);
 /// How long one question takes whether this node holds all that was acknowledged before it started.
 pub(super) const HOLD_ALL_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same before this node's gate is open.
+pub(super) const HOLD_ALL_PATIENCE_UNCHECKED: Duration = Duration::from_millis(300);
+
 /// How long until it asks that again.
-pub(super) const HOLD_ALL_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const HOLD_ALL_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a sole voter listens to those who follow it before it orders.
 pub(super) const KNOWLEDGE_SOLE_PATIENCE: Duration = Duration::from_secs(5);

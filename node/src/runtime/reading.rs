@@ -65,7 +65,15 @@ impl Reading {
     /// have acknowledged itself, and executes again only when somebody leads.
     pub(super) async fn hold_all(self, holds_all: watch::Sender<bool>) {
         let confirmed = async {
-            while self.confirm(Instant::now() + limits::HOLD_ALL_PATIENCE).await.is_err() {
+            loop {
+                // Before the gate opens others are asked; where there are none, it opens soon.
+                let patience = match self.ordering.is_none() || self.gate.is_open() {
+                    true => limits::HOLD_ALL_PATIENCE,
+                    false => limits::HOLD_ALL_PATIENCE_UNCHECKED,
+                };
+                if self.confirm(Instant::now() + patience).await.is_ok() {
+                    return;
+                }
                 tokio::time::sleep(limits::HOLD_ALL_PAUSE).await;
             }
         };
