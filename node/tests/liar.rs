@@ -81,7 +81,7 @@ async fn with_liar(lies: Lies) -> (Consortium, Arc<Liar>) {
     go_on(&consortium, "admin@harlem", 0, 1).await;
     consortium.stop_node(LIAR).await;
     let home = consortium.stopped[0].1.clone();
-    let liar = Liar::start(&home, LIAR, lies).await;
+    let liar = Liar::start(&home, LIAR, keys_of(LIAR).signing, lies).await;
     for node in HONEST {
         let deadline = Instant::now() + PATIENCE;
         while !liar.network.is_connected(&name(node)) {

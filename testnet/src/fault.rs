@@ -31,11 +31,18 @@ pub enum Fault {
         to: NodeName,
     },
     /// Two nodes do not hear each other; both hear all others.
-    Bridge {
+    Cut {
         /// The one.
         one: NodeName,
         /// The other.
         other: NodeName,
+    },
+    /// Two sides hear each other through one node alone, which hears both.
+    Bridge {
+        /// The node between them.
+        over: NodeName,
+        /// The nodes of one side; all that are not named are the other.
+        side: Vec<NodeName>,
     },
     /// A node's cable is pulled.
     LinkDown {
@@ -63,16 +70,22 @@ pub enum Fault {
     },
 }
 
+fn listed(nodes: &[NodeName]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Partition { side } => {
-                let side: Vec<_> = side.iter().map(ToString::to_string).collect();
-                write!(formatter, "{} and the others do not hear each other", side.join(", "))
+                write!(formatter, "{} and the others do not hear each other", listed(side))
             }
             Self::OneWay { from, to } => write!(formatter, "{to} does not hear {from}"),
-            Self::Bridge { one, other } => {
+            Self::Cut { one, other } => {
                 write!(formatter, "{one} and {other} do not hear each other; the others hear both")
+            }
+            Self::Bridge { over, side } => {
+                write!(formatter, "{} and the others do not hear each other; {over} hears both", listed(side))
             }
             Self::LinkDown { node } => write!(formatter, "the cable of {node} is pulled"),
             Self::SlowLink { node, kilobits_per_second } => {
@@ -164,8 +177,11 @@ impl Fault {
                 lines("a partition")?.split(side, &others)
             }
             Self::OneWay { from, to } => lines("a one-way cut")?.cut_one_way(from, to),
-            Self::Bridge { one, other } => {
-                lines("a cut")?.split(std::slice::from_ref(one), std::slice::from_ref(other))
+            Self::Cut { one, other } => lines("a cut")?.split(std::slice::from_ref(one), std::slice::from_ref(other)),
+            Self::Bridge { over, side } => {
+                let near: Vec<_> = side.iter().filter(|node| *node != over).cloned().collect();
+                let far = others_of(testnet, &[side.as_slice(), std::slice::from_ref(over)].concat());
+                lines("a bridge")?.split(&near, &far)
             }
             Self::LinkDown { node } => match lines("a pulled cable")? {
                 Lines::Namespaces(isolation) => isolation.unplug(&node.to_string()),

@@ -29,6 +29,8 @@ pub enum Scenario {
     /// One voter does not hear the leader; everything else passes.
     OneWay,
     /// The leader and another voter do not hear each other; all others hear both.
+    Cut,
+    /// Two halves of the voters hear each other through one voter alone.
     Bridge,
     /// The leader's lines come and go every 0.3 to 3 s.
     Flapping,
@@ -49,12 +51,13 @@ pub enum Scenario {
 }
 
 /// All of them, in the order in which they are played once.
-pub const ALL: [Scenario; 14] = [
+pub const ALL: [Scenario; 15] = [
     Scenario::IsolatedLeader,
     Scenario::Partition,
     Scenario::DeafLeader,
     Scenario::MuteLeader,
     Scenario::OneWay,
+    Scenario::Cut,
     Scenario::Bridge,
     Scenario::Flapping,
     Scenario::LinkDown,
@@ -75,6 +78,7 @@ impl Scenario {
             Self::DeafLeader => "deaf-leader",
             Self::MuteLeader => "mute-leader",
             Self::OneWay => "one-way",
+            Self::Cut => "cut",
             Self::Bridge => "bridge",
             Self::Flapping => "flapping",
             Self::LinkDown => "link-down",
@@ -166,7 +170,8 @@ impl Scenario {
                 apart(ways(|leader, other| Fault::OneWay { from: leader.clone(), to: other.clone() }), leader_alone)
             }
             Self::OneWay => hampered(vec![Fault::OneWay { from: leader.clone(), to: follower.clone() }], &[follower]),
-            Self::Bridge => hampered(vec![Fault::Bridge { one: leader.clone(), other: follower.clone() }], &[follower]),
+            Self::Cut => hampered(vec![Fault::Cut { one: leader.clone(), other: follower.clone() }], &[follower]),
+            Self::Bridge => bridge(voters, leader, draws),
             Self::Flapping => Script {
                 motion: Motion::Flapping,
                 going_on: Vec::new(),
@@ -206,6 +211,25 @@ fn partition(voters: &[NodeName], draws: &mut Draws) -> Script {
     Script { faults: vec![Fault::Partition { side }], motion: Motion::Still, cut_off, going_on }
 }
 
+/// Two halves and one voter that hears both. Whoever leads, a half that is a majority with the one between goes on, where
+/// the other half is none or does not hold the leader; of three voters it is a cut.
+fn bridge(voters: &[NodeName], leader: &NodeName, draws: &mut Draws) -> Script {
+    let mut rest = voters.to_vec();
+    let over = rest.remove(draws.below(rest.len()));
+    let side: Vec<NodeName> = (0..rest.len() / 2).map(|_| rest.remove(draws.below(rest.len()))).collect();
+    // The rest is the greater half, so that with the one between it is always a majority.
+    let is_majority = |half: &[NodeName]| (half.len() + 1) * 2 > voters.len();
+    let going_on = if *leader == over {
+        voters.to_vec()
+    } else {
+        let half = if side.contains(leader) && is_majority(&side) { &side } else { &rest };
+        half.iter().chain([&over]).cloned().collect()
+    };
+    let faults = vec![Fault::Bridge { over, side }];
+    // Who hears no leader may still be told of one by the voter between.
+    Script { faults, motion: Motion::Still, cut_off: Vec::new(), going_on }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,6 +252,28 @@ mod tests {
                     assert!(halves || goes_on, "{scenario} of {count}: {script:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_bridge_has_one_voter_between_two_halves_and_a_majority_goes_on() {
+        for (count, sizes) in [(3, (1, 1)), (4, (1, 2)), (5, (2, 2)), (7, (3, 3))] {
+            let voters = voters(count);
+            let mut leaders = [false; 3];
+            for seed in 0..60 {
+                let leader = &voters[seed % count];
+                let script = bridge(&voters, leader, &mut Draws::new(seed as u64, "bridge"));
+                let [Fault::Bridge { over, side }] = script.faults.as_slice() else { panic!("{script:?}") };
+                assert_eq!((side.len(), count - 1 - side.len()), sizes);
+                assert!(!side.contains(over) && script.going_on.contains(over));
+                assert!(script.going_on.len() * 2 > count, "{script:?}");
+                assert!(script.cut_off.is_empty());
+                // A leader that keeps a majority keeps leading.
+                let place = if leader == over { 0 } else { 1 + usize::from(side.contains(leader)) };
+                leaders[place] = true;
+                assert!(count == 4 && place == 2 || script.going_on.contains(leader), "{script:?}");
+            }
+            assert_eq!(leaders, [true; 3], "the leader is between, in the one half, in the other");
         }
     }
 

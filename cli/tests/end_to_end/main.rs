@@ -8,6 +8,7 @@ mod by_command_line;
 mod crashes;
 mod crowd;
 mod disk_full;
+mod evidence;
 mod half_way;
 mod histories;
 mod history;

@@ -1,15 +1,13 @@
 //! Offline proofs, got from a real testnet and checked where there is none.
 
 use std::path::Path;
-use std::process::Command;
 
 use galen_client::Wait;
-use galen_ledger::{Ledger, LedgerOptions};
 use galen_testnet::PlanOptions;
 use galen_types::proposal::{Ballot, ProposedChange};
-use galen_types::{Call, Hash, HeaderSignature, NodeName, ProposalId, Signer};
+use galen_types::{Call, ProposalId};
 
-use crate::support::{Cluster, Shell, VOTERS};
+use crate::support::{Cluster, Shell, VOTERS, stand_alone};
 
 const GRANTS: &str = "grants:researcher@harlem:kentucky/opt";
 
@@ -100,59 +98,13 @@ async fn proofs_are_got_from_a_node_and_checked_without_one() {
     let (_, said) = shell.fails(&format!("galen proof verify early.proof --genesis {}", "0".repeat(64)));
     assert!(said.contains("of the chain"), "{said}");
     cross_check(&cluster.scratch().join("shell"), &hash);
-    evidence_is_exported_and_checked(&cluster, &shell, &hash);
 }
 
-/// A voter signed another header than the certified one, and a stopped node kept that: who has the file needs nothing but the
-/// founding document to see it.
-fn evidence_is_exported_and_checked(cluster: &Cluster, shell: &Shell, genesis: &str) {
-    let (home, liar) = (cluster.home(VOTERS[1]), VOTERS[3]);
-    let node: NodeName = liar.parse().unwrap();
-    let plan = cluster.testnet.plan().genesis().unwrap();
-    let options = LedgerOptions::new(plan.hash(), plan.chain.clone(), plan.state_bucket_bits);
-    let ledger = Ledger::open(&home.join("ledger"), &options).unwrap();
-    let height = ledger.certified_height();
-    let view = ledger.view().unwrap();
-    let set = view.voter_set(view.header(height).unwrap().unwrap().epoch).unwrap().unwrap().hash();
-    let key = cluster.testnet.plan().keys_of(&Signer::Node(node.clone())).signing;
-    let other = Hash([7; 32]);
-    let chain = cluster.testnet.genesis_hash();
-    let agrees = ledger.put_signature(&HeaderSignature::sign(&chain, &set, height, other, node, &key)).unwrap();
-    assert!(!agrees);
-    drop(view);
-    drop(ledger);
-
-    let listed = shell.run(&format!("galen --json ledger evidence '{}' --export pieces", home.display()));
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    let piece = &listed["items"][0];
-    assert_eq!((&piece["voter"], &piece["height"]), (&liar.into(), &height.into()), "{listed}");
-    assert_eq!((&piece["signed"], listed["items"].as_array().unwrap().len()), (&other.to_string().into(), 1));
-    assert!(shell.run("ls pieces").contains(&format!("evidence-{height}-{liar}.proof")));
-    let verify = |file: &str, genesis: &str| format!("galen ledger evidence verify {file} --genesis {genesis}");
-    let said = shell.run(&verify("pieces/*.proof", genesis));
-    assert!(said.contains(liar) && said.contains(&other.to_string()), "{said}");
-    let (code, said) = shell.fails(&verify("pieces/*.proof", &"0".repeat(64)));
-    assert!(code == 1 && said.contains("of the chain"), "exit {code}: {said}");
-    // No byte may be another.
-    let folder = cluster.scratch().join("shell");
-    let whole = std::fs::read(folder.join(format!("pieces/evidence-{height}-{liar}.proof"))).unwrap();
-    for place in (0..whole.len()).step_by(whole.len().div_ceil(12)) {
-        let mut forged = whole.clone();
-        forged[place] ^= 0x10;
-        std::fs::write(folder.join("forged.proof"), forged).unwrap();
-        let (code, said) = shell.fails(&verify("forged.proof", genesis));
-        assert!(code == 1 && said.contains("error"), "byte {place}: exit {code}: {said}");
-    }
-}
-
-/// The stand-alone program says the same, where it is built.
+/// The stand-alone program says the same.
 fn cross_check(folder: &Path, hash: &str) {
-    let program = crate::support::program().with_file_name("galen-verify");
-    if !program.is_file() {
-        crate::support::aloud(&format!("NOT CROSS-CHECKED: {} is not built", program.display()));
-        return;
-    }
-    let run = Command::new(program).arg(folder.join("early.proof")).arg(hash).output().unwrap();
+    let run = stand_alone(&folder.join("early.proof"), hash);
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert!(String::from_utf8_lossy(&run.stdout).contains("owner@harlem, applied"));
+    let run = stand_alone(&folder.join("altered.proof"), hash);
+    assert!(!run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
 }

@@ -9,7 +9,7 @@ use galen_chain::limits::PROPOSED_AHEAD_MS_MAX;
 use galen_chain::orderer::BatchLimits;
 use galen_chain::signatures::VerifiedCache;
 use galen_chain::{Group, Orderer, OrdererConfig, OrdererEffects};
-use galen_consensus::{CoreConfig, EntryKind, Membership, MessageError, RaftId, Recovered, Role, Status};
+use galen_consensus::{CoreConfig, EntryKind, Membership, MessageError, RaftId, Recovered, Role};
 use galen_types::{Batch, DecodedTransaction, Encoding as _, NodeName, Timestamp};
 
 use super::consensus::{adapt, same};

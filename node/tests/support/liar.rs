@@ -23,8 +23,6 @@ use galen_types::{
     Certificate, Encoding as _, Genesis, Hash, HeaderSignature, NodeName, PublicKey, SecretKey, Timestamp,
 };
 
-use super::{keys_of, name};
-
 /// What it signs instead of a header.
 pub(crate) const LIE: Hash = Hash([0x5a; 32]);
 
@@ -62,8 +60,8 @@ pub(crate) struct Liar {
 }
 
 impl Liar {
-    /// Takes the place of a stopped voter.
-    pub(crate) async fn start(home: &NodeHome, node: &str, lies: Lies) -> Arc<Self> {
+    /// Takes the place of a stopped voter, with its key.
+    pub(crate) async fn start(home: &NodeHome, node: &str, key: SecretKey, lies: Lies) -> Arc<Self> {
         let genesis = Genesis::from_toml(&std::fs::read_to_string(home.genesis()).unwrap()).unwrap();
         let own = genesis.nodes().into_iter().find(|found| found.name.to_string() == node).unwrap();
         let registered = |node: &galen_types::member::Node| {
@@ -71,10 +69,9 @@ impl Liar {
             let addresses = vec![node.address.as_str().parse().unwrap()];
             (node.name.clone(), RegisteredPeer { public_key, addresses, role: node.role, access: Access::Full })
         };
-        let keys = keys_of(node);
         let anywhere = || vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         let config = NetworkConfig {
-            node_key: keys.signing.seed(),
+            node_key: key.seed(),
             listen: vec![own.address.as_str().parse().unwrap()],
             bulk_listen: anywhere(),
             genesis: genesis.hash(),
@@ -90,7 +87,7 @@ impl Liar {
             node: own.name.clone(),
             network,
             voters: genesis.voter_set(),
-            key: keys.signing.clone(),
+            key,
             core: Mutex::new(Self::core(home, &genesis, own.raft_id)),
             lies: Mutex::new(lies),
             heard: Mutex::default(),
@@ -330,5 +327,5 @@ fn put(bytes: &mut [u8], at: usize, number: u64) {
 
 /// The name of the voter whose place it takes.
 pub(crate) fn liar_name() -> NodeName {
-    name("node-1.mississippi")
+    "node-1.mississippi".parse().unwrap()
 }

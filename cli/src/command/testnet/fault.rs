@@ -42,11 +42,21 @@ pub(crate) enum Command {
         place: Place,
     },
     /// Two nodes do not hear each other; all others hear both
-    Bridge {
+    Cut {
         /// The one
         one: String,
         /// The other
         other: String,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Two sides hear each other through one node alone
+    Bridge {
+        /// The node that hears both
+        over: String,
+        /// The nodes of one side; all others are the other
+        #[arg(required = true, value_name = "NODE")]
+        side: Vec<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -124,6 +134,7 @@ pub(super) async fn run(command: Command, output: Output) -> Result<(), CliError
     let place = match &command {
         Command::Partition { place, .. }
         | Command::OneWay { place, .. }
+        | Command::Cut { place, .. }
         | Command::Bridge { place, .. }
         | Command::LinkDown { place, .. }
         | Command::SlowLink { place, .. }
@@ -148,18 +159,20 @@ pub(super) async fn run(command: Command, output: Output) -> Result<(), CliError
 /// What a command asks for; nothing where it is to heal.
 async fn fault_of(testnet: &Testnet, command: &Command) -> Result<Option<Fault>, CliError> {
     Ok(Some(match command {
-        Command::Partition { side, .. } => {
-            let mut names = Vec::new();
-            for node in side {
-                names.push(named(testnet, node).await?);
-            }
-            Fault::Partition { side: names }
-        }
+        Command::Partition { side, .. } => Fault::Partition { side: all_named(testnet, side).await? },
         Command::OneWay { from, to, .. } => {
             Fault::OneWay { from: named(testnet, from).await?, to: named(testnet, to).await? }
         }
-        Command::Bridge { one, other, .. } => {
-            Fault::Bridge { one: named(testnet, one).await?, other: named(testnet, other).await? }
+        Command::Cut { one, other, .. } => {
+            Fault::Cut { one: named(testnet, one).await?, other: named(testnet, other).await? }
+        }
+        Command::Bridge { over, side, .. } => {
+            let (over, side) = (named(testnet, over).await?, all_named(testnet, side).await?);
+            let is_other = |node: &NodeName| *node != over && !side.contains(node);
+            if side.contains(&over) || !testnet.nodes().iter().any(|entry| is_other(&entry.node)) {
+                return Err(CliError::usage("a bridge takes a node on each side of the one between them"));
+            }
+            Fault::Bridge { over, side }
         }
         Command::LinkDown { node, .. } => Fault::LinkDown { node: named(testnet, node).await? },
         Command::SlowLink { node, rate, .. } => {
@@ -171,6 +184,14 @@ async fn fault_of(testnet: &Testnet, command: &Command) -> Result<Option<Fault>,
         }
         Command::Heal(_) => return Ok(None),
     }))
+}
+
+async fn all_named(testnet: &Testnet, words: &[String]) -> Result<Vec<NodeName>, CliError> {
+    let mut names = Vec::new();
+    for word in words {
+        names.push(named(testnet, word).await?);
+    }
+    Ok(names)
 }
 
 /// The node that a word names.

@@ -249,3 +249,15 @@ impl Drop for Cluster {
 pub(crate) fn program() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_galen"))
 }
+
+/// Runs `galen-verify` on a file of proof. Another package's program, which cargo does not name here: it lies beside `galen`.
+pub(crate) fn stand_alone(file: &Path, genesis: &str) -> std::process::Output {
+    let verifier = program().with_file_name("galen-verify");
+    assert!(
+        verifier.is_file(),
+        "{} is not built; `cargo test --workspace` builds it where no `--test` is named, and so does `cargo build -p \
+         galen-verifier`",
+        verifier.display()
+    );
+    std::process::Command::new(verifier).arg(file).arg(genesis).output().unwrap()
+}

@@ -8,7 +8,7 @@ mod runbook;
 mod shell;
 
 pub(crate) use chains::{Acknowledged, assert_once_everywhere, assert_once_on};
-pub(crate) use cluster::{Cluster, VOTERS, program};
+pub(crate) use cluster::{Cluster, VOTERS, program, stand_alone};
 pub(crate) use load::{Load, publication};
 pub(crate) use runbook::Section;
 pub(crate) use shell::Shell;

@@ -78,7 +78,7 @@ async fn blocks_are_listed_from_either_end() {
     assert_eq!(heights("order=desc&start_after=0").await, (vec![], None));
 }
 
-fn specification() -> JobSpecification {
+pub(super) fn specification() -> JobSpecification {
     JobSpecification {
         datasets: MEMBERS.into_iter().map(|member| name(&format!("{member}/opt"))).collect(),
         statistics: vec![Statistic::Count, Statistic::Mean],

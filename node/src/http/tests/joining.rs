@@ -1,7 +1,7 @@
 //! The way into the consortium, and the votes that must not stop it.
 
 use galen_types::api::CONTACTS_BYTES_MAX;
-use galen_types::application::{Application, Invitation, InvitationToken, Offer, sign_withdrawal};
+use galen_types::application::{Application, Invitation, InvitationToken, Offer, SignedApplication, sign_withdrawal};
 use galen_types::member::{EncryptionKey, NewAccount, NewNode, NodeAddress, NodeRole, Role};
 use galen_types::proposal::{Ballot, ProposedChange};
 use galen_types::vocabulary::ReasonCode;
@@ -12,9 +12,9 @@ use super::client::{Answer, Request, get, json as json_request, octets};
 use super::world::{Served, key_of, name};
 
 const SALT: [u8; 32] = [3; 32];
-const CONTACTS: &str = "data office, +1 614 555 0100";
+pub(super) const CONTACTS: &str = "data office, +1 614 555 0100";
 
-fn application(served: &Served, member: &str, address: &str) -> Application {
+pub(super) fn application(served: &Served, member: &str, address: &str) -> Application {
     let (administrator, node) = (format!("admin@{member}"), format!("node-1.{member}"));
     Application {
         genesis: served.world.genesis_of(),
@@ -37,11 +37,19 @@ fn application(served: &Served, member: &str, address: &str) -> Application {
     }
 }
 
-/// A submission signed by the keys of its member.
-fn submission(application: Application) -> Value {
+/// Signed by the keys of its member.
+pub(super) fn sign(application: Application) -> SignedApplication {
     let member = application.member.clone();
-    let signed = application.sign(&key_of(&format!("admin@{member}")), &key_of(&format!("node-1.{member}")));
+    application.sign(&key_of(&format!("admin@{member}")), &key_of(&format!("node-1.{member}")))
+}
+
+/// What an applicant sends.
+pub(super) fn submitted(signed: &SignedApplication) -> Value {
     json!({ "application": signed, "contacts": CONTACTS, "salt": hex::encode(SALT) })
+}
+
+fn submission(application: Application) -> Value {
+    submitted(&sign(application))
 }
 
 fn apply(body: &Value) -> Request {

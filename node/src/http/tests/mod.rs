@@ -13,5 +13,6 @@ mod proofs;
 mod secure;
 mod streams;
 mod visible;
+mod who_gets_what;
 
 use super::world;
