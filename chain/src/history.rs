@@ -150,7 +150,10 @@ impl HistoryAnswer {
         let view = ledger.view()?;
         match *request {
             HistoryRequest::Headers { below } => {
-                let below = below.min(view.height().saturating_add(1));
+                // A node that is behind the question has nothing that would join what the asker holds.
+                if below > view.height().saturating_add(1) {
+                    return Ok(Self::Headers(Vec::new()));
+                }
                 let from = below.saturating_sub(HISTORY_HEADERS_MAX as u64).max(view.history_from()?);
                 let count = usize::try_from(below.saturating_sub(from)).unwrap_or(0);
                 let mut headers = view.headers(from, count)?;
@@ -158,7 +161,9 @@ impl HistoryAnswer {
                 Ok(Self::Headers(headers))
             }
             HistoryRequest::Bodies { below } => {
-                let below = below.min(view.height().saturating_add(1));
+                if below > view.height().saturating_add(1) {
+                    return Ok(Self::Bodies(Vec::new()));
+                }
                 let (mut bodies, mut size) = (Vec::new(), 0);
                 for height in (view.bodies_from()?..below).rev() {
                     let Some(block) = view.block(height)? else { break };

@@ -70,12 +70,22 @@ pub struct Unchecked {
     pub height: u64,
     /// The ordering log's last index.
     pub last_index: u64,
+    /// A leader's count of what it acknowledged is of an earlier life where the leader's term is below this one: entries that
+    /// it acknowledged then may have been replaced since.
+    pub term: u64,
 }
 
 impl Unchecked {
     /// Of a node that was found sound and asks again how far others are: nothing that it promised since is held against it.
     pub fn sound(raft_id: u64) -> Self {
-        Self { raft_id, height: u64::MAX, last_index: u64::MAX }
+        Self { raft_id, height: u64::MAX, last_index: u64::MAX, term: 0 }
+    }
+
+    /// Of a node that orders, and that frames say has acknowledged what its log does not hold
+    /// ([`Orderer::is_doubted`](crate::Orderer::is_doubted)). `log_end` and `term` are its own when answers are judged: whatever
+    /// it acknowledged in this term before an answer was made, it holds then.
+    pub fn doubted(raft_id: u64, log_end: LogEnd, term: u64) -> Self {
+        Self { raft_id, height: u64::MAX, last_index: log_end.index, term }
     }
 
     /// What it asks.
@@ -211,16 +221,27 @@ pub enum Assessment {
         /// So many must.
         needed: usize,
     },
-    /// Enough have answered, but not the leader that some of them know; or one that says that it leads has this node's word
-    /// for more than its disk holds, and too few others say that it leads.
+    /// Enough have answered, but what the leader knows is not certain yet.
     LeaderSilent {
-        /// More say that there is one than may lie: it must be waited for, however long.
+        /// What is missing.
+        why: LeaderSilence,
+        /// More voters say that there is a leader than may lie: it must be waited for, however long.
         certain: bool,
         /// As far as these know.
         floor: VoteFloor,
     },
     /// Nobody knows more of this node than it does. It votes for nobody below the floor.
     Sound(VoteFloor),
+}
+
+/// Why a leader's word is waited for. One node that lies can cause either, so each has its own patience: time spent with one
+/// is not taken from the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeaderSilence {
+    /// Some know a leader that has not answered.
+    Unheard,
+    /// One that says that it leads has this node's word for more than its disk holds, and too few voters say that it leads.
+    Unconfirmed,
 }
 
 /// A node that asks, and what its answers are judged by.
@@ -253,13 +274,16 @@ pub fn assess(asker: &Asker<'_>, answers: &BTreeMap<NodeName, Answer>) -> Assess
     let Asker { node, unchecked, voters, configurations, keys, genesis, trusts_disk, heard_all } = *asker;
     let faults = voters.faults_tolerated();
     let verifies = |signed: &Signed| keys.iter().any(|key| signed.signature.verifies(genesis, &signed.voter_set, key));
-    let why = judge(answers, unchecked, faults, verifies);
+    let of_chain: BTreeSet<NodeName> = voters.voters.iter().map(|voter| voter.node.clone()).collect();
+    // So many as may lie are counted among voters. Whoever follows brings signatures, which prove themselves, but its word
+    // counts for nothing else: one hospital may run many such nodes.
+    let votes = |name: &NodeName| of_chain.contains(name) || configurations.iter().any(|names| names.contains(name));
+    let why = judge(answers, unchecked, faults, votes, verifies);
     #[cfg(feature = "planted")]
     let why = why.filter(|_| !galen_planted::is_on(galen_planted::Bug::StaleVerdictIgnored));
     if let Some(why) = why {
         return Assessment::Stale(why);
     }
-    let of_chain: BTreeSet<NodeName> = voters.voters.iter().map(|voter| voter.node.clone()).collect();
     let mut floor = VoteFloor::default();
     // What was committed stands in a majority of each: of those whom the chain names, and of those by whom ordering still
     // goes while a change of voters is on its way.
@@ -276,13 +300,14 @@ pub fn assess(asker: &Asker<'_>, answers: &BTreeMap<NodeName, Answer>) -> Assess
         floor.log_end = floor.log_end.max(furthest(&mut ends, needed, faults));
         floor.term = floor.term.max(furthest(&mut terms, needed, faults));
     }
-    let leader_known = answers.values().filter(|answer| answer.leader.is_some()).count();
+    let knows_leader = |(name, answer): &(&NodeName, &Answer)| answer.leader.is_some() && votes(name);
+    let leader_known = answers.iter().filter(knows_leader).count();
     if leader_known > 0 && !answers.values().any(|answer| answer.leads) {
-        return Assessment::LeaderSilent { certain: leader_known > faults, floor };
+        return Assessment::LeaderSilent { why: LeaderSilence::Unheard, certain: leader_known > faults, floor };
     }
     // The leader's word, unless it lies: the others hear it too before long, or it does not lead for long.
-    if answers.values().any(|answer| answer.leads && answer.matched > unchecked.last_index) {
-        return Assessment::LeaderSilent { certain: false, floor };
+    if answers.values().any(|answer| has_more(answer, unchecked)) {
+        return Assessment::LeaderSilent { why: LeaderSilence::Unconfirmed, certain: false, floor };
     }
     Assessment::Sound(floor)
 }
@@ -307,12 +332,18 @@ fn furthest<T: Ord + Copy + Default>(words: &mut [T], needed: usize, faults: usi
     words.get(left_out).copied().unwrap_or_default()
 }
 
+/// Whether a peer says that it leads and has this node's word for more than its disk holds.
+fn has_more(answer: &Answer, unchecked: &Unchecked) -> bool {
+    answer.leads && answer.matched > unchecked.last_index && answer.term >= unchecked.term
+}
+
 /// Why this node's disk is older than its promises, if answers show it: by a signature of its own that it has not, or by
-/// the word of more peers than may lie.
+/// the word of more voters than may lie.
 fn judge(
     answers: &BTreeMap<NodeName, Answer>,
     unchecked: &Unchecked,
     faults: usize,
+    votes: impl Fn(&NodeName) -> bool,
     verifies: impl Fn(&Signed) -> bool,
 ) -> Option<String> {
     for (peer, answer) in answers {
@@ -328,7 +359,9 @@ fn judge(
     }
     let renumbered: Vec<_> = answers
         .iter()
-        .filter(|(_, answer)| answer.certified_height > unchecked.height && answer.number != unchecked.raft_id)
+        .filter(|(peer, answer)| {
+            answer.certified_height > unchecked.height && answer.number != unchecked.raft_id && votes(peer)
+        })
         .collect();
     if let Some((peer, answer)) = renumbered.first().filter(|_| renumbered.len() > faults) {
         return Some(format!(
@@ -336,11 +369,11 @@ fn judge(
             answer.certified_height, answer.number
         ));
     }
-    // Only the leader counts acknowledgements. That it is the one who leads, others must say too.
-    let hear = |peer: &NodeName| answers.values().filter(|answer| answer.leader.as_ref() == Some(peer)).count();
-    let counts = |(peer, answer): &(&NodeName, &Answer)| {
-        answer.leads && answer.matched > unchecked.last_index && hear(peer) > faults
+    // Only the leader counts acknowledgements. That it is the one who leads, other voters must say too.
+    let hear = |leader: &NodeName| {
+        answers.iter().filter(|(peer, answer)| answer.leader.as_ref() == Some(leader) && votes(peer)).count()
     };
+    let counts = |(peer, answer): &(&NodeName, &Answer)| has_more(answer, unchecked) && hear(peer) > faults;
     answers.iter().find(counts).map(|(peer, answer)| {
         format!(
             "{peer} has this node's word for entry {} of the ordering log, which ended at {}",
@@ -356,7 +389,7 @@ mod tests {
 
     use super::*;
 
-    const OWN: Unchecked = Unchecked { raft_id: 2, height: 10, last_index: 20 };
+    const OWN: Unchecked = Unchecked { raft_id: 2, height: 10, last_index: 20, term: 0 };
     const GENESIS: Hash = Hash([7; 32]);
 
     fn node(name: &str) -> NodeName {
@@ -388,7 +421,13 @@ mod tests {
     fn judged(answers: &[(&str, Answer)], faults: usize) -> Option<String> {
         let key = SecretKey::from_seed(&[1; 32]).public_key();
         let answers = answers.iter().map(|(name, answer)| (node(name), answer.clone())).collect();
-        judge(&answers, &OWN, faults, |signed| signed.signature.verifies(&GENESIS, &signed.voter_set, &key))
+        judge(
+            &answers,
+            &OWN,
+            faults,
+            |name| !name.to_string().starts_with("observer"),
+            |signed| signed.signature.verifies(&GENESIS, &signed.voter_set, &key),
+        )
     }
 
     fn signed(height: u64, seed: u8) -> Option<Signed> {
@@ -447,6 +486,27 @@ mod tests {
         assert!(judged(&one, 0).is_some());
         let two = [("node-1.kentucky", renumbered.clone()), ("node-1.hennepin", renumbered)];
         assert!(judged(&two, 1).unwrap().contains("number 5"));
+        let with_observer = [two[0].clone(), ("observer-1.kentucky", two[1].1.clone())];
+        assert_eq!(judged(&with_observer, 1), None, "a voter and an observer of one member are no more than it alone");
+    }
+
+    #[test]
+    fn a_node_that_was_sound_is_not_held_to_what_it_promised_since() {
+        let key = SecretKey::from_seed(&[1; 32]).public_key();
+        let led = Answer { leads: true, leader: Some(node("node-1.kentucky")), matched: 9_000, ..quiet() };
+        let later = Answer { signed: signed(5_000, 1), certified_height: 5_000, number: 5, ..led };
+        let answers = [("node-1.kentucky", later.clone()), ("node-1.hennepin", later)];
+        let answers = answers.map(|(name, answer)| (node(name), answer)).into();
+        let judged = |own: &Unchecked| {
+            judge(&answers, own, 1, |_| true, |signed| signed.signature.verifies(&GENESIS, &signed.voter_set, &key))
+        };
+        assert!(judged(&OWN).is_some());
+        assert_eq!(judged(&Unchecked::sound(2)), None);
+        // Where it is doubted, only what the leader of its own term counted says something.
+        let end = |index| LogEnd { term: 1, index };
+        assert_eq!(judged(&Unchecked::doubted(2, end(9_000), 1)), None);
+        assert!(judged(&Unchecked::doubted(2, end(8_999), 1)).unwrap().contains("entry 9000"));
+        assert_eq!(judged(&Unchecked::doubted(2, end(8_999), 2)), None, "it may have been replaced since");
     }
 
     #[test]
@@ -458,11 +518,14 @@ mod tests {
         assert!(judged(&led, 1).unwrap().contains("entry 21"));
         // In a cluster that starts nobody leads yet, whatever one says.
         assert_eq!(judged(&[("node-1.kentucky", leader.clone()), ("node-1.hennepin", quiet())], 1), None);
-        assert_eq!(judged(&[("node-1.kentucky", Answer { matched: 20, ..leader })], 0), None);
+        assert_eq!(judged(&[("node-1.kentucky", Answer { matched: 20, ..leader.clone() })], 0), None);
         // Nor may one say so beside the leader that there is.
         let liar = Answer { leads: true, leader: hears("node-1.mississippi"), matched: 1_000, ..quiet() };
         let true_leader = Answer { leads: true, leader: hears("node-1.kentucky"), ..quiet() };
         let beside = [("node-1.kentucky", true_leader), ("node-1.hennepin", follower), ("node-1.mississippi", liar)];
+        assert_eq!(judged(&beside, 1), None);
+        // An observer's word is not one more.
+        let beside = [("node-1.kentucky", leader), ("observer-1.kentucky", beside[1].1.clone())];
         assert_eq!(judged(&beside, 1), None);
     }
 
@@ -486,9 +549,18 @@ mod tests {
         };
         let floor = VoteFloor { log_end: LogEnd { term: 1, index: 20 }, term: 1 };
         assert_eq!(of(says(20), quiet()), Assessment::Sound(floor));
-        assert_eq!(of(says(21), quiet()), Assessment::LeaderSilent { certain: false, floor });
+        let unconfirmed = Assessment::LeaderSilent { why: LeaderSilence::Unconfirmed, certain: false, floor };
+        assert_eq!(of(says(21), quiet()), unconfirmed);
         let hears = Answer { leader: Some(node("node-1.kentucky")), ..quiet() };
-        assert!(matches!(of(says(21), hears), Assessment::Stale(_)));
+        assert!(matches!(of(says(21), hears.clone()), Assessment::Stale(_)));
+        let unheard = |certain| Assessment::LeaderSilent { why: LeaderSilence::Unheard, certain, floor };
+        assert_eq!(of(hears.clone(), quiet()), unheard(false));
+        assert_eq!(of(hears.clone(), hears.clone()), unheard(true));
+        // Those that follow may say what they like.
+        let mut answers = [("node-1.kentucky", quiet()), ("node-1.hennepin", quiet())].to_vec();
+        answers.extend([("observer-1.kentucky", hears.clone()), ("observer-2.kentucky", hears)]);
+        let answers = answers.into_iter().map(|(name, answer)| (node(name), answer)).collect();
+        assert_eq!(assess(&asker, &answers), Assessment::Sound(floor));
     }
 
     #[test]

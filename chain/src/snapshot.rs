@@ -188,6 +188,10 @@ impl SnapshotOffer {
         if (self.certificate.height, self.certificate.header) != last {
             return Err(SyncError::NotCertified(last.0).into());
         }
+        #[cfg(feature = "planted")]
+        if galen_planted::is_on(galen_planted::Bug::SnapshotUncertified) {
+            return Ok(());
+        }
         let failed = |error: galen_types::certificate::CertificateError| {
             let cause = error.to_string();
             OfferError::Certificate(SyncError::Certificate { height: last.0, cause })
@@ -223,6 +227,38 @@ impl SnapshotOffer {
         let epoch_ends = followed.into_iter().map(EpochEnd::from).collect();
         Ok((manifest, BaseProof { genesis_voters: founders, epoch_ends, trail, certificate }))
     }
+}
+
+/// How a ledger stands to the block that an ordering leader names in place of the entries that it has cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutBlock {
+    /// It has not come there, certified and durable: the follower's own log must stay.
+    Ahead,
+    /// It holds what came up to that block's entry.
+    Held,
+    /// It holds another block there.
+    Another,
+}
+
+/// Compares a ledger with the block that an ordering leader names: its entry, its height, and its header. A ledger that
+/// began with a later snapshot may not hold that header: then its own first block, which is certified, says up to which
+/// entry it holds what was ordered. It must not wait for the header: where it keeps no history it would wait for ever, and
+/// with it the group that needs its word.
+///
+/// # Errors
+/// [`LedgerError`] when the ledger cannot be read.
+pub fn cut_block(ledger: &Ledger, index: u64, height: u64, header: &Hash) -> Result<CutBlock, LedgerError> {
+    if ledger.certified_height().min(ledger.durable_height()) < height {
+        return Ok(CutBlock::Ahead);
+    }
+    let view = ledger.view()?;
+    let is_held = match view.header(height)? {
+        Some(held) => held.hash() == *header && held.raft_index == index,
+        None => {
+            view.header(view.history_from()?)?.is_some_and(|first| height < first.height && index < first.raft_index)
+        }
+    };
+    Ok(if is_held { CutBlock::Held } else { CutBlock::Another })
 }
 
 /// The root of the state before the first block, which a ledger that is installed from a snapshot notes down.

@@ -78,6 +78,16 @@ bugs! {
     /// Blocks that nobody certified are given to peers and taken from them.
     UncertifiedFollowed = "uncertified-followed",
 
+    // --- ledgers
+    /// A ledger is built from a snapshot whose rows are not the state that its header names.
+    SnapshotRootUnverified = "snapshot-root-unverified",
+    /// A snapshot is believed without a look at the signatures of its certificate.
+    SnapshotUncertified = "snapshot-uncertified",
+    /// A piece of a snapshot is taken whatever its hash.
+    SnapshotPieceUnchecked = "snapshot-piece-unchecked",
+    /// A ledger goes on after a failed write.
+    FailedWritePassed = "failed-write-passed",
+
     // --- execution
     /// Verified signatures are remembered by transaction id alone, whatever the key.
     CacheByIdAlone = "cache-by-id-alone",

@@ -111,7 +111,8 @@ impl Cluster {
     /// (`quorum-would-be-lost`); what follows when two of three voters go at once is the matter of recoveries.
     pub(crate) fn may_shrink(&self, informed: usize) -> bool {
         let Some(leader) = self.leader() else { return false };
-        let progress = self.nodes[leader].orderer().unwrap().membership_progress();
+        let orderer = self.nodes[leader].orderer().unwrap();
+        let progress = orderer.membership_progress();
         let executor = self.nodes[informed].executor();
         let ledger = executor.ledger();
         let header = ledger.view().unwrap().header(ledger.certified_height()).unwrap();
@@ -126,8 +127,11 @@ impl Cluster {
             self.step > since + SHRINKING_STEPS || (recorded && closed)
         });
         let asks = |node: &crate::node::Node| node.is_running() && node.wish().is_some();
-        let whole = self.is_undamaged() && !self.nodes.iter().any(asks);
-        handed_over && decided && whole && !progress.pending && !progress.joint
+        let repairing = self.nodes.iter().any(crate::node::Node::is_repairing);
+        let whole = self.is_undamaged() && !repairing && !self.nodes.iter().any(asks);
+        // The leader may not have taken up yet what the last certified block says.
+        let taken_up = orderer.status().membership.voters.len() == executor.voters().voters.len();
+        handed_over && decided && whole && taken_up && !progress.pending && !progress.joint
     }
 
     fn change_something(&mut self) {

@@ -34,6 +34,8 @@ pub(crate) struct Cluster {
     network_random: Random,
     /// Of disks and execution.
     disk_random: Random,
+    /// Of faults of ledgers.
+    pub(crate) ledger_random: Random,
     pub(crate) step: u64,
     /// Milliseconds that passed at once while nothing could happen.
     pub(crate) passed_ms: u64,
@@ -75,6 +77,7 @@ impl Cluster {
         let folder = folder();
         let nodes = (0..=world.voters + world.spares).map(|place| {
             let mut node = Node::new(place, &genesis, folder.path(), world.compact_entries);
+            node.snapshots = world.ledger.snapshots;
             node.durable_copy = world.power_loss.then(|| folder.path().join(format!("{}-durable", node.name)));
             node
         });
@@ -89,6 +92,7 @@ impl Cluster {
             random: Random(seed),
             network_random: Random(seed ^ 0x6e65_7477_6f72_6b00),
             disk_random: Random(seed ^ 0x6469_736b_7300_0000),
+            ledger_random: Random(seed ^ 0x726f_7773_0000_0000),
             step: 0,
             passed_ms: 0,
             seed,
@@ -108,6 +112,10 @@ impl Cluster {
             story: Vec::new(),
             folder,
         };
+        if let Some(forgery) = world.ledger.forgery {
+            let liar = cluster.ledger_random.below(cluster.nodes.len());
+            cluster.nodes[liar].forges = Some(forgery);
+        }
         for place in 0..cluster.nodes.len() {
             cluster.start(place);
         }
@@ -252,6 +260,7 @@ impl Cluster {
         let out = std::mem::take(&mut self.nodes[place].out);
         self.check_promises(place, &out);
         if self.nodes[place].failed {
+            self.check_stop(place);
             self.disk_failed(place);
         } else if self.nodes[place].is_running() {
             self.observe(place);
@@ -261,10 +270,17 @@ impl Cluster {
                 let name = &self.nodes[place].name;
                 self.story.push(format!("step {}: {name} gives its number up: {why}", self.step));
             }
+            let built = self.nodes[place].take_built();
             self.nodes[place].stop();
+            if let Some(built) = built {
+                self.install(place, &built);
+            }
             self.start(place);
         }
         for (to, frame) in out {
+            if self.disturb(place, to, &frame) {
+                continue;
+            }
             let frame = if self.evil == Some(place) { self.forge(place, frame) } else { frame };
             match to {
                 To::Place(to) => self.send(place, to, frame),
@@ -295,7 +311,7 @@ impl Cluster {
             self.nodes[place].carry_out(self.step, write_delay);
         }
         if !self.nodes[place].failed && !self.disk_random.chance(self.world.lag) {
-            self.nodes[place].sign().unwrap();
+            self.nodes[place].sign();
             self.nodes[place].carry_out(self.step, write_delay);
         }
     }
@@ -319,10 +335,16 @@ impl Cluster {
             if late > 0 {
                 self.count("delayed");
             }
-            let starts = self.nodes[to].starts;
-            let letter = Letter { from, to, frame: frame.clone(), starts, hostile: false };
+            let (starts, sent_by) = (self.nodes[to].starts, self.nodes[from].starts);
+            let letter = Letter { from, to, frame: frame.clone(), starts, sent_by, hostile: false };
             self.network.put(self.step + late, letter);
         }
+    }
+
+    /// Sends what its sender did not say so.
+    pub(crate) fn send_hostile(&mut self, from: usize, to: usize, frame: Frame) {
+        let (starts, sent_by) = (self.nodes[to].starts, self.nodes[from].starts);
+        self.network.put(self.step + 1, Letter { from, to, frame, starts, sent_by, hostile: true });
     }
 
     pub(crate) fn count(&mut self, fault: &'static str) {
@@ -346,7 +368,8 @@ impl Cluster {
                     self.network.put(self.nodes[to].paused_until, letter);
                     continue;
                 }
-                if matches!(letter.frame, Frame::Raft(..)) && letter.starts != self.nodes[to].starts {
+                let is_former = self.network.is_superseded(&letter) || letter.starts != self.nodes[to].starts;
+                if is_former && matches!(letter.frame, Frame::Raft(..)) {
                     continue;
                 }
                 self.oracle.trace(self.step, from, to, &letter.frame);

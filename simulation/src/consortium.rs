@@ -159,10 +159,15 @@ pub fn folder() -> tempfile::TempDir {
 
 /// Opens or makes a ledger with small buffers.
 pub fn open_ledger(folder: &std::path::Path, genesis: &Genesis) -> Arc<Ledger> {
+    Arc::new(Ledger::open(folder, &ledger_options(genesis)).unwrap())
+}
+
+/// A ledger with small buffers.
+pub(crate) fn ledger_options(genesis: &Genesis) -> LedgerOptions {
     let mut options = LedgerOptions::new(genesis.hash(), genesis.chain.clone(), genesis.state_bucket_bits);
     options.block_cache_bytes = 1 << 20;
     options.write_buffer_bytes = 4 << 20;
-    Arc::new(Ledger::open(folder, &options).unwrap())
+    options
 }
 
 /// An executor for `node`, which signs headers where it `votes`.

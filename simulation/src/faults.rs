@@ -65,6 +65,7 @@ impl Cluster {
             self.lie();
         }
         self.wear_disks();
+        self.wear_ledgers();
         self.seize_moments();
     }
 

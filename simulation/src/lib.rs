@@ -20,12 +20,15 @@
 )]
 
 mod access;
+mod bases;
 mod check;
 mod churn;
 mod cluster;
 pub mod consortium;
 mod damage;
 mod faults;
+mod ledger_faults;
+mod ledger_world;
 mod lies;
 mod model;
 mod moments;

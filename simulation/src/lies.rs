@@ -78,8 +78,8 @@ impl Cluster {
             }
         };
         self.count("hostile frame");
-        let starts = self.nodes[to].starts;
-        self.network.put(self.step, Letter { from, to, frame, starts, hostile: true });
+        let (starts, sent_by) = (self.nodes[to].starts, self.nodes[from].starts);
+        self.network.put(self.step, Letter { from, to, frame, starts, sent_by, hostile: true });
     }
 
     /// A transaction that somebody made, under a signature that nobody made: its id is the same.

@@ -11,6 +11,8 @@ pub(crate) struct Letter {
     pub(crate) frame: Frame,
     /// How often the receiver had started when it was sent: frames between orderers do not outlive their connection.
     pub(crate) starts: u64,
+    /// How often the sender had.
+    pub(crate) sent_by: u64,
     /// Nobody honest made it.
     pub(crate) hostile: bool,
 }
@@ -23,6 +25,8 @@ pub(crate) struct Network {
     /// From whom to whom nothing comes through.
     cut: BTreeSet<(usize, usize)>,
     pub(crate) cut_until: u64,
+    /// By receiver and sender: how often the sender had started, in what was heard of it last.
+    heard: BTreeMap<(usize, usize), u64>,
 }
 
 impl Network {
@@ -35,6 +39,14 @@ impl Network {
     pub(crate) fn take_due(&mut self, step: u64) -> Vec<Letter> {
         let later = self.on_the_way.split_off(&(step + 1, 0));
         std::mem::replace(&mut self.on_the_way, later).into_values().collect()
+    }
+
+    /// Whether the letter is of a life of its sender before one that its receiver has heard of: a node's new connection ends
+    /// those of its former process.
+    pub(crate) fn is_superseded(&mut self, letter: &Letter) -> bool {
+        let heard = self.heard.entry((letter.to, letter.from)).or_default();
+        *heard = letter.sent_by.max(*heard);
+        letter.sent_by < *heard
     }
 
     pub(crate) fn is_cut(&self, from: usize, to: usize) -> bool {

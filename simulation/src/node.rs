@@ -5,18 +5,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use galen_chain::executor::{ApplyRecoveryError, Certification, Executed, FollowError, SignatureError};
-use galen_chain::knowledge::{Answer, Asker, Assessment, OrderingAccount, Question, SeenSignatures, Unchecked, assess};
+use galen_chain::history::HistoryRequest;
+use galen_chain::knowledge::{
+    Answer, Asker, Assessment, LeaderSilence, OrderingAccount, Question, SeenSignatures, Unchecked, assess,
+};
 use galen_chain::orderer::parse_snapshot_context;
 use galen_chain::recovery::{HeldRecoveries, HeldRecovery, RecoveryError};
 use galen_chain::signatures::VerifiedCache;
+use galen_chain::snapshot::{CutBlock, SnapshotRequest, cut_block};
 use galen_chain::sync::{SyncAnswer, SyncRequest};
 use galen_chain::{
     Executor, ExecutorConfig, ExecutorError, LedgerState, OrderedBatch, Orderer, OrdererConfig, OrdererEffects,
     ReadTicket, Void,
 };
 use galen_consensus::vfs::{Crash, SimVfs, Vfs};
-use galen_consensus::{CoreConfig, Identity, Log, LogEnd, LogOptions, Membership, MessageError, Persist, RaftId, Role};
+use galen_consensus::{
+    ConfigError, CoreConfig, Identity, Log, LogEnd, LogOptions, Membership, MessageError, Persist, RaftId, Role,
+};
 use galen_contracts::VoidReason;
+use galen_ledger::install::Built;
+use galen_ledger::snapshot::SnapshotSource;
 use galen_types::member::{NodeRole, Standing};
 use galen_types::{
     Certificate, DecodedTransaction, Encoding, Genesis, Hash, HeaderSignature, NodeName, PublicKey, SecretKey,
@@ -24,15 +32,21 @@ use galen_types::{
 };
 
 use crate::consortium::{key, open_ledger};
+use crate::ledger_world::{Forgery, SnapshotRules};
 
+mod archive;
 mod disk;
 mod gate;
 mod hear;
+mod leap;
+mod repair;
+mod rot;
 mod start;
 mod wish;
 mod work;
 
 pub(crate) use disk::{Flipped, HomeCopy};
+pub(crate) use leap::{Installed, Taken};
 
 /// What nodes send each other.
 #[derive(Clone)]
@@ -49,6 +63,18 @@ pub(crate) enum Frame {
     Question(Question, u64),
     /// This.
     Knowledge(Box<Answer>, u64),
+    /// How far are you certified? The answer is an answer to this question alone, so the real node's `Question` is left out.
+    AskHeight(u64),
+    /// So far.
+    Height(u64, u64),
+    /// What snapshot do you have, or: a piece of it?
+    AskSnapshot(SnapshotRequest, u64),
+    /// With the question that it answers.
+    Snapshot(SnapshotRequest, Vec<u8>, u64),
+    /// What came before my ledger's first block?
+    AskPast(HistoryRequest, u64),
+    /// This.
+    Past(Vec<u8>, u64),
 }
 
 impl Frame {
@@ -60,9 +86,13 @@ impl Frame {
             Self::Signature(signature) => signature.encode(),
             Self::Certificate(certificate) => certificate.encode(),
             Self::Ask(request, _) => request.encode(),
-            Self::Answer(bytes, _) => bytes.clone(),
+            Self::Answer(bytes, _) | Self::Snapshot(_, bytes, _) | Self::Past(bytes, _) => bytes.clone(),
             Self::Question(question, _) => question.encode(),
             Self::Knowledge(answer, _) => answer.encode(),
+            Self::AskHeight(_) => Vec::new(),
+            Self::Height(height, _) => height.to_le_bytes().to_vec(),
+            Self::AskSnapshot(request, _) => request.encode(),
+            Self::AskPast(request, _) => request.encode(),
         }
     }
 }
@@ -101,6 +131,22 @@ pub(crate) struct Seen {
     pub(crate) opened: u64,
     /// Numbers given up because peers knew more.
     pub(crate) given_up: u64,
+    /// Snapshots taken for peers.
+    pub(crate) taken: u64,
+    /// Pieces of snapshots that were not what the manifest names.
+    pub(crate) pieces_refused: u64,
+    /// Pieces that rotted before the ledger was built from them.
+    pub(crate) pieces_rotted: u64,
+    /// Offers of snapshots that no quorum certified.
+    pub(crate) offers_refused: u64,
+    /// Snapshots whose rows were not the state of their header.
+    pub(crate) snapshots_refuted: u64,
+    /// Answers that brought a part of the past.
+    pub(crate) past_filled: u64,
+    /// Damage that was found.
+    pub(crate) rot_found: u64,
+    /// Damaged ledgers that were fetched anew.
+    pub(crate) repaired: u64,
 }
 
 impl std::ops::AddAssign for Seen {
@@ -121,6 +167,14 @@ impl std::ops::AddAssign for Seen {
         self.hostile += other.hostile;
         self.opened += other.opened;
         self.given_up += other.given_up;
+        self.taken += other.taken;
+        self.pieces_refused += other.pieces_refused;
+        self.pieces_rotted += other.pieces_rotted;
+        self.offers_refused += other.offers_refused;
+        self.snapshots_refuted += other.snapshots_refuted;
+        self.past_filled += other.past_filled;
+        self.rot_found += other.rot_found;
+        self.repaired += other.repaired;
     }
 }
 
@@ -150,11 +204,27 @@ struct Running {
     asking: Option<Asking>,
     /// It may speak as an orderer.
     speaks: bool,
+    /// It may though no leader said what it acknowledged: nobody that answered led, or too few knew that there was one.
+    unconfirmed: bool,
     /// Since when its vote has been held back without a leader.
     held_back_since: Option<u64>,
     seen: SeenSignatures,
     /// The height at which it last looked at what it is to be.
     part_of: u64,
+    /// Snapshots that it serves.
+    sources: Vec<Arc<SnapshotSource>>,
+    /// The snapshot that it fetches.
+    leap: Option<leap::Leap>,
+    /// It looks for another snapshot because the one before could not be fetched.
+    leaps_again: bool,
+    /// It fetches no snapshot before this step.
+    leaps_from: u64,
+    /// When it last asked how far its peers are.
+    asked_heights: Option<u64>,
+    /// When it last asked for its past.
+    asked_past: u64,
+    /// It only follows until its ledger has come so far.
+    rejoin: Option<repair::Rejoin>,
 }
 
 /// What a node notes on its disk beside ledger and log.
@@ -176,7 +246,9 @@ struct Asking {
     answers: BTreeMap<NodeName, Answer>,
     began: u64,
     asked: Option<u64>,
-    enough_since: Option<u64>,
+    silent_since: BTreeMap<LeaderSilence, u64>,
+    /// Asked because frames say that it acknowledged what its log does not hold.
+    doubted: bool,
 }
 
 pub(crate) struct Node {
@@ -208,6 +280,32 @@ pub(crate) struct Node {
     pub(crate) folder: PathBuf,
     /// Where a copy of the ledger is kept as a loss of power would leave it; not on every node.
     pub(crate) durable_copy: Option<PathBuf>,
+    /// How it catches up by snapshot; `None` where it follows by blocks alone.
+    pub(crate) snapshots: Option<SnapshotRules>,
+    /// It lies about its state to those who ask for a snapshot.
+    pub(crate) forges: Option<Forgery>,
+    /// Manifests whose rows were not the state of their header; noted on its disk.
+    refused: BTreeSet<Hash>,
+    /// Who offered them; likewise.
+    blamed: BTreeSet<usize>,
+    /// A ledger that was built beside the one in use.
+    built: Option<Built>,
+    /// The step of its last tick.
+    step: u64,
+    /// Its note of a damaged ledger, on its disk.
+    damage: Option<repair::Damage>,
+    /// Bytes of its ledger have rotted, which it may not know yet.
+    is_rotten: bool,
+    /// It finds that before it starts.
+    rot_shows_at_start: bool,
+    /// When its scrub comes by.
+    scrub_at: Option<u64>,
+    /// Its ordering log begins after this entry, and its ledger ends before it.
+    rejoin_until: Option<u64>,
+    /// A write of its ledger was made to fail since its start.
+    write_fails: bool,
+    /// The name by which it stopped then.
+    pub(crate) stopped_by: Option<&'static str>,
     disk: SimVfs,
     /// Bytes of the last write to its ordering log, and of those before it that the disk took at once.
     last_write: usize,
@@ -275,6 +373,19 @@ impl Node {
             genesis: Arc::clone(genesis),
             names,
             durable_copy: None,
+            snapshots: None,
+            forges: None,
+            refused: BTreeSet::new(),
+            blamed: BTreeSet::new(),
+            built: None,
+            step: 0,
+            damage: None,
+            is_rotten: false,
+            rot_shows_at_start: false,
+            scrub_at: None,
+            rejoin_until: None,
+            write_fails: false,
+            stopped_by: None,
             disk: SimVfs::default(),
             last_write: 0,
             running: None,

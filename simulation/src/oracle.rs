@@ -184,6 +184,21 @@ impl Oracle {
         self.named.iter().any(|(height, numbers)| self.is_firm(*height) && numbers.contains(&number))
     }
 
+    /// The chain's header at a height, where some node has shown it.
+    pub(crate) fn header_at(&self, height: u64) -> Option<&BlockHeader> {
+        self.headers.get(&height).map(|(_, header)| header)
+    }
+
+    /// The voters of an epoch, as the first node showed them that came to it.
+    pub(crate) fn voters_of(&self, epoch: u64) -> Option<&VoterSet> {
+        self.voters.get(&epoch)
+    }
+
+    /// The greatest height that some node holds certified.
+    pub(crate) fn certified_height(&self) -> u64 {
+        self.certified
+    }
+
     /// Whether a majority was given up.
     pub(crate) fn was_recovered(&self) -> bool {
         self.recovery_height > 0
@@ -336,6 +351,7 @@ impl Oracle {
             shown.follows = follows;
             return;
         }
+        self.look_at_base(node, shown.height);
         self.certified = self.certified.max(certified);
         if follows && shown.follows && tip > shown.height {
             let firm = self.certified.max(self.recovery_height);
@@ -345,7 +361,8 @@ impl Oracle {
         shown.follows = follows;
         let view = ledger.view().unwrap();
         self.voters.entry(0).or_insert_with(|| view.voter_set(0).unwrap().unwrap());
-        for height in shown.height.min(tip) + 1..=tip {
+        // What a ledger lacks that began with a snapshot is below its first block.
+        for height in (shown.height.min(tip) + 1).max(view.history_from().unwrap())..=tip {
             let header = view.header(height).unwrap().unwrap();
             let hash = header.hash();
             match self.headers.get(&height) {
@@ -397,8 +414,9 @@ impl Oracle {
                 assert!(verified.is_ok(), "{}: height {height}: {verified:?}", node.name);
                 self.checked("certificates are of their height's voters");
             } else {
-                // A recovery further up stands in for every certificate that is missing below it.
-                let links = self.headers.range(height + 1..=certified);
+                // A recovery further up stands in for every certificate that is missing below it. A ledger that came by
+                // snapshot may be certified at its first block by a certificate of a later one: see `bases`.
+                let links = self.headers.range(height + 1..certified.saturating_add(1).max(height + 1));
                 let recovered = links.into_iter().any(|(above, (_, header))| {
                     let parent = self.headers.get(&(above - 1));
                     parent.is_some_and(|(_, parent)| parent.next_voter_set != header.voter_set)

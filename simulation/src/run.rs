@@ -24,11 +24,14 @@ pub enum Scenario {
     Liars,
     /// Faults that come when they hurt most, while voters and members come and go.
     Moments,
+    /// Disks that are lost, and ledgers that come by snapshot from peers that crash, rot and lie.
+    Snapshots,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Faults, Self::Members, Self::Recoveries, Self::Disks, Self::Liars, Self::Moments];
+    pub const ALL: [Self; 7] =
+        [Self::Faults, Self::Members, Self::Recoveries, Self::Disks, Self::Liars, Self::Moments, Self::Snapshots];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +42,7 @@ impl Scenario {
             Self::Disks => "disks",
             Self::Liars => "liars",
             Self::Moments => "moments",
+            Self::Snapshots => "snapshots",
         }
     }
 
@@ -50,6 +54,7 @@ impl Scenario {
             Self::Disks => World::disks(seed),
             Self::Liars => World::liars(seed),
             Self::Moments => World::moments(seed),
+            Self::Snapshots => World::snapshots(seed),
         }
     }
 }
@@ -62,7 +67,7 @@ impl fmt::Display for Scenario {
 
 /// A scenario that there is not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no scenario `{0}`; give faults, members, recoveries, disks, liars or moments")]
+#[error("no scenario `{0}`; give faults, members, recoveries, disks, liars, moments or snapshots")]
 pub struct UnknownScenario(String);
 
 impl FromStr for Scenario {
@@ -179,9 +184,12 @@ fn not_begun(scenario: Scenario, seed: u64, steps: u64, world: &World, payload: 
 /// What a seed does before everything heals.
 fn play(cluster: &mut Cluster, scenario: Scenario, steps: u64) {
     match scenario {
-        Scenario::Faults | Scenario::Members | Scenario::Disks | Scenario::Liars | Scenario::Moments => {
-            cluster.run(steps)
-        }
+        Scenario::Faults
+        | Scenario::Members
+        | Scenario::Disks
+        | Scenario::Liars
+        | Scenario::Moments
+        | Scenario::Snapshots => cluster.run(steps),
         Scenario::Recoveries => {
             cluster.run(steps / 2);
             // A majority can be lost only of a group that has a leader and is in no joint phase.

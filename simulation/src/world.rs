@@ -1,6 +1,7 @@
 //! What goes wrong in a seed, and how often.
 
 use crate::consortium::Random;
+use crate::ledger_world::LedgerWorld;
 
 /// What goes wrong, in per mille of steps or frames.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +51,8 @@ pub(crate) struct World {
     pub(crate) liar: bool,
     /// Faults that wait for their moment.
     pub(crate) moments: bool,
+    /// How ledgers come to those that lack much, and what goes wrong with them.
+    pub(crate) ledger: LedgerWorld,
 }
 
 impl World {
@@ -80,6 +83,7 @@ impl World {
             reads: 0,
             liar: false,
             moments: false,
+            ledger: LedgerWorld::by_blocks(),
         }
     }
 
@@ -113,6 +117,7 @@ impl World {
             reads: 0,
             liar: false,
             moments: false,
+            ledger: LedgerWorld::by_blocks(),
         };
         if random.chance(200) {
             world.voters = [6, 7][random.below(2)];
@@ -168,6 +173,28 @@ impl World {
             clock: 0,
             skew_ms: 0,
             ..members
+        }
+    }
+
+    /// The world of snapshots: disks that are lost, and ledgers that come by snapshot while members change; fewer faults of
+    /// other kinds, so that a chain grows that is worth a snapshot.
+    pub(crate) fn snapshots(seed: u64) -> Self {
+        let swarm = Self::swarm(seed);
+        Self {
+            ledger: LedgerWorld::drawn(seed),
+            spares: 2,
+            churn: 25,
+            copy: 10,
+            damage: 30,
+            load: swarm.load.max(500),
+            crash: swarm.crash / 3,
+            loss: swarm.loss / 4,
+            lag: swarm.lag / 2,
+            partition: swarm.partition / 4,
+            pause: swarm.pause / 4,
+            skew_ms: swarm.skew_ms.min(1_000),
+            disk_error: swarm.disk_error / 3,
+            ..swarm
         }
     }
 

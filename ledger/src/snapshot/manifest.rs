@@ -189,7 +189,13 @@ impl Manifest {
         if bytes.len() != digest.bytes as usize {
             return Err(wrong(&format!("it has {} bytes, not {}", bytes.len(), digest.bytes)));
         }
-        if Hash::of(Context::SnapshotPart, bytes) != digest.hash {
+        let hash = Hash::of(Context::SnapshotPart, bytes);
+        #[cfg(feature = "planted")]
+        let hash = match galen_planted::is_on(galen_planted::Bug::SnapshotPieceUnchecked) {
+            true => digest.hash,
+            false => hash,
+        };
+        if hash != digest.hash {
             return Err(wrong("its hash differs"));
         }
         let part = Part::decode(bytes, SNAPSHOT_PART_BYTES_MAX).map_err(|error| wrong(&error.to_string()))?;

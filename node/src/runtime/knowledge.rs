@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use galen_chain::knowledge::{
-    Answer, Asker, Assessment, KNOWLEDGE_BYTES_MAX, OrderingAccount, Question, SeenSignatures, Unchecked, assess,
+    Answer, Asker, Assessment, KNOWLEDGE_BYTES_MAX, LeaderSilence, OrderingAccount, Question, SeenSignatures,
+    Unchecked, assess,
 };
 use galen_consensus::VoteFloor;
 use galen_ledger::{Ledger, LedgerError};
@@ -121,6 +122,8 @@ pub(super) struct Check {
     pub(super) keys: Vec<PublicKey>,
     /// How far it had come.
     pub(super) unchecked: Unchecked,
+    /// It orders, and is said to have acknowledged what its log does not hold.
+    pub(super) is_doubted: bool,
     /// Its operator stands for it that its disk was not set back.
     pub(super) trusts_disk: bool,
     /// This node's own ordering.
@@ -137,7 +140,7 @@ impl Check {
         let question = self.unchecked.question().encode();
         let mut answers: BTreeMap<NodeName, Answer> = BTreeMap::new();
         let began = Instant::now();
-        let mut enough_since: Option<Instant> = None;
+        let mut silent_since: BTreeMap<LeaderSilence, Instant> = BTreeMap::new();
         let mut told = Instant::now();
         loop {
             let registered = Arc::clone(&self.registered.borrow());
@@ -145,14 +148,20 @@ impl Check {
             let others = registered.nodes.keys().filter(|node| **node != self.node).count();
             let heard_all = answers.len() >= others || began.elapsed() >= limits::KNOWLEDGE_SOLE_PATIENCE;
             let voters = &registered.voters;
-            let mut configurations = self.report.borrow().configurations.clone();
+            // After the answers came: what this node promises, its report says first.
+            let report = self.report.borrow().clone();
+            let unchecked = match report.log_end.filter(|_| self.is_doubted) {
+                Some(log_end) => Unchecked::doubted(self.unchecked.raft_id, log_end, report.term),
+                None => self.unchecked,
+            };
+            let mut configurations = report.configurations;
             for names in &mut configurations {
                 names.retain(|name| registered.nodes.contains_key(name));
             }
             configurations.retain(|names| !names.is_empty());
             let asker = Asker {
                 node: &self.node,
-                unchecked: &self.unchecked,
+                unchecked: &unchecked,
                 voters,
                 configurations: &configurations,
                 keys: &self.keys,
@@ -163,8 +172,8 @@ impl Check {
             match assess(&asker, &answers) {
                 Assessment::Stale(why) => return Verdict::Stale(why),
                 Assessment::Sound(floor) => return Verdict::Sound(floor),
-                Assessment::LeaderSilent { certain, floor } => {
-                    let since = *enough_since.get_or_insert_with(Instant::now);
+                Assessment::LeaderSilent { why, certain, floor } => {
+                    let since = silent_since.entry(why).or_insert_with(Instant::now);
                     // One that may be lying cannot keep this node waiting for ever.
                     if !certain && since.elapsed() >= limits::KNOWLEDGE_LEADER_PATIENCE {
                         return Verdict::Sound(floor);
@@ -175,7 +184,7 @@ impl Check {
                     );
                 }
                 Assessment::TooFew { have, needed } => {
-                    enough_since = None;
+                    silent_since.clear();
                     let logless: Vec<_> = answers
                         .iter()
                         .filter(|(node, answer)| registered.votes(node) && answer.log_end.is_none())

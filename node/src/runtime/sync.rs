@@ -7,6 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use galen_chain::limits::{SYNC_BYTES_MAX, SYNC_SIGNATURE_HEIGHTS_MAX, SYNC_TRAIL_HEADERS_MAX};
+use galen_chain::snapshot::{CutBlock, cut_block};
 use galen_chain::sync::{SYNC_REQUEST_BYTES_MAX, SyncAnswer, SyncRequest};
 use galen_ledger::Ledger;
 use galen_p2p::{NetworkHandle, PeerStatus, Refusal, Responder};
@@ -134,13 +135,12 @@ impl Sync {
     fn reach_snapshot(&self) {
         let Some(ordering) = &self.ordering else { return };
         let Some(goal) = *self.snapshot_goal.borrow() else { return };
-        if self.ledger.certified_height().min(self.ledger.durable_height()) < goal.height {
-            return;
-        }
-        let held = self.ledger.view().and_then(|view| view.header(goal.height));
-        let Ok(Some(header)) = held else { return };
-        let matches = header.hash() == goal.header && header.raft_index == goal.index;
-        let input = if matches { OrderingInput::SnapshotReached(goal.index) } else { OrderingInput::SnapshotRefused };
+        let input = match cut_block(&self.ledger, goal.index, goal.height, &goal.header) {
+            // What the ledger cannot read stops the node elsewhere.
+            Ok(CutBlock::Ahead) | Err(_) => return,
+            Ok(CutBlock::Held) => OrderingInput::SnapshotReached(goal.index),
+            Ok(CutBlock::Another) => OrderingInput::SnapshotRefused,
+        };
         // When the queue is full the next round tries again; the leader renews its offer as well.
         let _ = ordering.try_send(input);
     }

@@ -17,6 +17,8 @@ pub(crate) enum Flipped {
 pub(crate) struct HomeCopy {
     disk: SimVfs,
     ledger: PathBuf,
+    /// Its note of the highest header signed.
+    signed: PathBuf,
     last_number: Option<RaftId>,
     home: Home,
 }
@@ -27,18 +29,32 @@ impl Node {
         self.disk = SimVfs::default();
         self.home = Home::default();
         self.last_number = None;
+        self.forget_snapshots();
+        self.forget_damage();
         for folder in [Some(&self.folder), self.durable_copy.as_ref()].into_iter().flatten() {
             let _ = std::fs::remove_dir_all(folder);
         }
+    }
+
+    /// What it kept of snapshots is gone.
+    pub(super) fn forget_snapshots(&mut self) {
+        self.refused.clear();
+        self.blamed.clear();
+        let _ = std::fs::remove_dir_all(self.snapshots_folder());
     }
 
     /// What a copy of its disk would hold now; to be kept in a folder.
     pub(crate) fn copy_home(&mut self, folder: &Path) -> HomeCopy {
         self.stop();
         copy_folder(&self.folder, folder);
+        let mut signed = folder.to_owned().into_os_string();
+        signed.push("-signed");
+        let signed = PathBuf::from(signed);
+        let _ = std::fs::copy(self.signed_mark(), &signed);
         HomeCopy {
             disk: self.disk.durable_copy(),
             ledger: folder.to_owned(),
+            signed,
             last_number: self.last_number,
             home: self.home,
         }
@@ -57,6 +73,9 @@ impl Node {
     /// Its disk is set back to a copy while it does not run.
     pub(crate) fn set_back(&mut self, copy: HomeCopy) {
         self.disk = copy.disk;
+        self.forget_snapshots();
+        self.forget_damage();
+        let _ = std::fs::copy(&copy.signed, self.signed_mark());
         copy_folder(&copy.ledger, &self.folder);
         if let Some(durable) = &self.durable_copy {
             copy_folder(&copy.ledger, durable);
@@ -165,6 +184,7 @@ impl Node {
             self.seen.cut_off += 1;
         }
         self.running = None;
+        self.built = None;
         self.out.clear();
         self.ordered_now.clear();
         self.told_now.clear();
@@ -179,6 +199,7 @@ impl Node {
     /// Stops in order, so that others may open its ledger.
     pub(crate) fn stop(&mut self) {
         self.running = None;
+        self.built = None;
         self.out.clear();
         self.signed_now.clear();
         self.disk.crash(Crash::KeepAll);

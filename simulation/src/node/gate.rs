@@ -22,8 +22,10 @@ impl Node {
         };
         let own = Unchecked {
             raft_id: self.raft_id.map_or(0, |id| id.0),
-            height: running.executor.tip().height,
+            // After a repair the ledger may not have come to what was signed here.
+            height: running.executor.tip().height.max(running.executor.ledger().signed_mark_height()),
             last_index: ordering.orderer.status().last,
+            term: 0,
         };
         // A check that never ended forgets nothing that was learnt meanwhile.
         let unchecked = match self.home.unchecked.filter(|earlier| earlier.raft_id == own.raft_id) {
@@ -57,13 +59,19 @@ impl Node {
     /// Asks, and judges what was answered.
     pub(super) fn ask_about_itself(&mut self, step: u64) {
         let starts = self.starts;
-        self.ask_again_where_held_back(step);
+        self.ask_again(step);
         let Some(running) = &mut self.running else { return };
         let Some(asking) = &mut running.asking else { return };
         if asking.asked.is_none_or(|asked| step >= asked + ASK_STEPS) {
             asking.asked = Some(step);
             let question = asking.unchecked.question();
             self.out.push((To::Everyone, Frame::Question(question, starts)));
+        }
+        if asking.doubted
+            && let Some(ordering) = &running.ordering
+        {
+            let (log_end, term) = (ordering.orderer.log_end(), ordering.orderer.role().term);
+            asking.unchecked = Unchecked::doubted(asking.unchecked.raft_id, log_end, term);
         }
         let keys: Vec<_> = self.keys.iter().map(|text| key(text).public_key()).collect();
         let heard_all = step >= asking.began + SOLE_PATIENCE_STEPS;
@@ -84,11 +92,11 @@ impl Node {
         let floor = match assess(&asker, &asking.answers) {
             Assessment::Stale(why) => return self.give_up(why),
             Assessment::TooFew { .. } => {
-                asking.enough_since = None;
+                asking.silent_since.clear();
                 return;
             }
-            Assessment::LeaderSilent { certain, floor } => {
-                let since = *asking.enough_since.get_or_insert(step);
+            Assessment::LeaderSilent { why, certain, floor } => {
+                let since = *asking.silent_since.entry(why).or_insert(step);
                 if certain || step < since + LEADER_PATIENCE_STEPS {
                     return;
                 }
@@ -96,6 +104,7 @@ impl Node {
             }
             Assessment::Sound(floor) => floor,
         };
+        running.unconfirmed = !asking.answers.values().any(|answer| answer.leads);
         running.asking = None;
         running.speaks = true;
         if let Some(ordering) = &mut running.ordering {
@@ -105,10 +114,15 @@ impl Node {
         self.seen.opened += 1;
     }
 
-    /// A node whose vote is held back without a leader asks again: whoever has the longest log may be lost for good.
-    fn ask_again_where_held_back(&mut self, step: u64) {
+    /// A node whose vote is held back without a leader asks again: whoever has the longest log may be lost for good. So does
+    /// one that is said to have acknowledged what it does not hold.
+    fn ask_again(&mut self, step: u64) {
         let (Some(running), Some(id)) = (&mut self.running, self.raft_id) else { return };
         let Some(ordering) = running.ordering.as_ref().filter(|_| running.asking.is_none()) else { return };
+        if ordering.orderer.is_doubted() && step.is_multiple_of(AGAIN_STEPS) {
+            running.asking = Some(Asking { doubted: true, ..Asking::new(Unchecked::sound(id.0), step) });
+            return;
+        }
         let status = ordering.orderer.status();
         if !ordering.orderer.is_below_vote_floor() || status.leader.is_some() {
             running.held_back_since = None;
@@ -153,6 +167,13 @@ impl Node {
 
 impl Asking {
     fn new(unchecked: Unchecked, step: u64) -> Self {
-        Self { unchecked, answers: BTreeMap::new(), began: step, asked: None, enough_since: None }
+        Self {
+            unchecked,
+            answers: BTreeMap::new(),
+            began: step,
+            asked: None,
+            silent_since: BTreeMap::new(),
+            doubted: false,
+        }
     }
 }

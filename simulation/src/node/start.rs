@@ -4,13 +4,16 @@ use super::*;
 
 impl Node {
     pub(crate) fn start(&mut self, seed: u64, now: Timestamp, step: u64) {
-        let ledger = open_ledger(&self.folder, &self.genesis);
+        let ledger = self.open_settled();
         let verified = Arc::new(VerifiedCache::default());
         let record = self.record_in(&ledger);
         self.must_restart = false;
         self.trusts_disk = false;
+        self.write_fails = false;
+        self.stopped_by = None;
         self.key = self.secret(&record).public_key();
-        let number = self.number(&record, &ledger);
+        let rejoin = self.must_rejoin(&ledger);
+        let number = if rejoin.is_some() { None } else { self.number(&record, &ledger) };
         self.new_number = number != self.raft_id;
         self.raft_id = number;
         self.last_number = self.raft_id.or(self.last_number);
@@ -23,7 +26,10 @@ impl Node {
         let config = ExecutorConfig {
             genesis: Arc::clone(&self.genesis),
             node: self.name.clone(),
-            voter_keys: self.keys.iter().map(|text| key(text)).collect(),
+            voter_keys: match rejoin {
+                Some(rejoin) if rejoin.is_damaged => Vec::new(),
+                _ => self.keys.iter().map(|text| key(text)).collect(),
+            },
             orders: self.raft_id.is_some(),
             recoveries: self.held.iter().cloned().collect(),
             verified: Arc::clone(&verified),
@@ -34,7 +40,8 @@ impl Node {
         self.told_now.clear();
         self.served_now.clear();
         self.named_now.push((executor.tip().height, executor.group().unwrap().voters.keys().copied().collect()));
-        let ordering = self.raft_id.map(|id| {
+        let mut is_behind = None;
+        let ordering = self.raft_id.and_then(|id| {
             let identity = Identity { cluster: self.genesis.hash().0, node: id };
             let options = LogOptions { segment_bytes: 16 << 10 };
             let folder = PathBuf::from(format!("log-{id}"));
@@ -62,9 +69,21 @@ impl Node {
                 compact_bytes: 1 << 20,
             };
             let applied = ledger.applied().unwrap().index;
-            let orderer = Orderer::new(config, recovered, applied, &known, self.clock(now)).unwrap();
-            Ordering { orderer, log, writes: VecDeque::new() }
+            let orderer = match Orderer::new(config, recovered, applied, &known, self.clock(now)) {
+                Err(ConfigError::LedgerBehind { snapshot, .. }) if self.snapshots.is_some() => {
+                    is_behind = Some(snapshot);
+                    return None;
+                }
+                orderer => orderer.unwrap(),
+            };
+            Some(Ordering { orderer, log, writes: VecDeque::new() })
         });
+        if is_behind.is_some() {
+            // It follows until its ledger has come to where its log begins.
+            self.rejoin_until = is_behind;
+            drop((executor, ledger));
+            return self.start(seed, now, step);
+        }
         let known_height = executor.tip().height;
         self.running = Some(Running {
             executor,
@@ -80,10 +99,20 @@ impl Node {
             copied: 0,
             asking: None,
             speaks: false,
+            unconfirmed: false,
             held_back_since: None,
             seen: SeenSignatures::default(),
             part_of: 0,
+            sources: self.open_snapshots(),
+            leap: None,
+            leaps_again: false,
+            leaps_from: 0,
+            asked_heights: None,
+            asked_past: 0,
+            rejoin,
         });
+        self.tidy_snapshots(known_height);
+        self.step = step;
         self.close_gate(step);
     }
 

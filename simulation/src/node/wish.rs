@@ -12,7 +12,7 @@ impl Node {
 
     /// What it asks the chain for, so as to vote.
     pub(crate) fn wish(&self) -> Option<galen_types::Call> {
-        let running = self.running.as_ref()?;
+        let running = self.running.as_ref().filter(|running| running.rejoin.is_none())?;
         let record = self.record();
         let ledger = running.executor.ledger();
         if record.role != NodeRole::Voter || record.standing != Standing::Active {
@@ -50,6 +50,10 @@ impl Node {
         self.seen.groups += u64::from(group.is_some());
         if let (Some(ordering), Some(group)) = (&mut running.ordering, group) {
             ordering.orderer.set_group(group);
+        }
+        // One that rejoins takes its part up when its ledger is whole.
+        if self.rejoin().is_some() {
+            return;
         }
         let record = self.record();
         let number = self.number(&record, self.executor().ledger());

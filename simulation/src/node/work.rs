@@ -35,6 +35,9 @@ impl Node {
     /// Executes up to `batches` of what is ordered.
     pub(crate) fn execute(&mut self, batches: usize) {
         for _ in 0..batches {
+            if self.has_ended() {
+                return;
+            }
             let Some(running) = &mut self.running else { return };
             let Some(batch) = running.ordered.pop_front() else { return };
             let applied = running.executor.ledger().applied().unwrap().index;
@@ -43,26 +46,32 @@ impl Node {
                 index <= applied + 1,
                 "{name} executes entry {index} after {applied}: it passes over committed ones"
             );
-            let executed = running.executor.execute(&batch).unwrap();
+            let executed = running.executor.execute(&batch);
+            let Some(executed) = self.survive(executed) else { return };
             self.tell(executed);
         }
     }
 
     /// Signs and publishes what was executed.
-    pub(crate) fn sign(&mut self) -> Result<(), ExecutorError> {
-        let Some(running) = &mut self.running else { return Ok(()) };
+    pub(crate) fn sign(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        let Some(running) = &mut self.running else { return };
         // A header that waits for the check is signed after it.
-        let signatures = if running.speaks { running.executor.sign()? } else { Vec::new() };
+        let signatures = if running.speaks { running.executor.sign() } else { Ok(Vec::new()) };
+        let Some(signatures) = self.survive(signatures) else { return };
         for signature in signatures {
             self.signed_now.push(signature.clone());
             self.out.push((To::Everyone, Frame::Signature(signature.clone())));
             self.signature(signature);
         }
-        if let Some(certificate) = self.running.as_mut().unwrap().executor.certify_applied()? {
+        let certified = self.running.as_mut().unwrap().executor.certify_applied();
+        let Some(certified) = self.survive(certified) else { return };
+        if let Some(certificate) = certified {
             self.certification(Certification::Certified(certificate));
         }
         self.cut_and_copy();
-        Ok(())
     }
 
     pub(super) fn cut_and_copy(&mut self) {
@@ -148,18 +157,25 @@ impl Node {
 
     /// Asks `peer` for what is missing, and takes a snapshot offer whose block is here.
     pub(crate) fn catch_up(&mut self, step: u64, peer: usize) {
+        if self.has_ended() {
+            return;
+        }
+        self.ask_past(step, peer);
+        let leaps = self.leap(step, peer);
         let Some(running) = &mut self.running else { return };
         let (ledger, tip) = (running.executor.ledger(), running.executor.tip().height);
-        if let Some((index, height, header)) = running.goal
-            && ledger.certified_height().min(ledger.durable_height()) >= height
-        {
-            let held = ledger.view().unwrap().header(height).unwrap().unwrap();
-            assert_eq!((held.hash(), held.raft_index), (header, index), "the offer's block is on the chain");
-            if let Some(ordering) = &mut running.ordering {
-                ordering.orderer.accept_snapshot(index).unwrap();
+        if let Some((index, height, header)) = running.goal {
+            match cut_block(ledger, index, height, &header).unwrap() {
+                CutBlock::Ahead => {}
+                CutBlock::Another => panic!("{}: the offer's block at height {height} is not on the chain", self.name),
+                CutBlock::Held => {
+                    if let Some(ordering) = &mut running.ordering {
+                        ordering.orderer.accept_snapshot(index).unwrap();
+                    }
+                    running.goal = None;
+                    self.seen.snapshots += 1;
+                }
             }
-            running.goal = None;
-            self.seen.snapshots += 1;
         }
         #[cfg(feature = "planted")]
         if galen_planted::is_on(galen_planted::Bug::SnapshotUnchecked)
@@ -185,7 +201,9 @@ impl Node {
         if !hangs {
             running.certified = (certified, step);
         }
-        let request = if behind {
+        let request = if behind && leaps {
+            return;
+        } else if behind {
             running.asked = step;
             SyncRequest::Blocks { from: tip + 1 }
         } else if hangs && step > running.certified.1 + 10 && step >= running.asked_signatures + 4 {

@@ -31,6 +31,14 @@ const PINNED: &[(Scenario, u64, u64, &str)] = &[
         "a leader's count that nobody confirmed yet was passed over, and a wiped voter went on",
     ),
     (Scenario::Faults, 22, 300, "a log was cut at a block whose certificate a loss of power took afterwards"),
+    (Scenario::Disks, 1_094, 300, "an acknowledgement of a voter's former process came after the new one had asked"),
+    (Scenario::Disks, 1_095, 300, "a disk was wiped before a leader took up the voter that replaced the last one"),
+    (
+        Scenario::Snapshots,
+        116,
+        300,
+        "a voter whose ledger began above the leader's cut waited for the header of the cut, which it never fetched",
+    ),
 ];
 
 #[test]

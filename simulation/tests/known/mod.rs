@@ -1,7 +1,7 @@
 //! Which seed finds which bug.
 
 use galen_planted::Bug;
-use galen_simulation::Scenario::{self, Disks, Faults, Liars, Members, Moments, Recoveries};
+use galen_simulation::Scenario::{self, Disks, Faults, Liars, Members, Moments, Recoveries, Snapshots};
 
 /// Bug, scenario, steps, and the seed from which on the gate looks for it.
 pub(crate) const KNOWN: &[(Bug, Scenario, u64, u64)] = &[
@@ -24,6 +24,10 @@ pub(crate) const KNOWN: &[(Bug, Scenario, u64, u64)] = &[
     (Bug::OtherHeaderSigned, Faults, 80, 2),
     (Bug::LogCutTooFar, Faults, 80, 3),
     (Bug::UncertifiedFollowed, Faults, 80, 3),
+    (Bug::SnapshotRootUnverified, Snapshots, 120, 2),
+    (Bug::SnapshotUncertified, Snapshots, 120, 9),
+    (Bug::SnapshotPieceUnchecked, Snapshots, 120, 2),
+    (Bug::FailedWritePassed, Snapshots, 120, 2),
     (Bug::CacheByIdAlone, Liars, 120, 4),
     (Bug::DuplicateAccepted, Faults, 80, 2),
     (Bug::ReplayAfterRestart, Faults, 80, 6),

@@ -19,7 +19,7 @@ pub(crate) struct Simulate {
     /// The first seed
     #[arg(long, value_name = "S", default_value_t = Options::default().first_seed)]
     seed: u64,
-    /// One scenario only: faults, members, recoveries, disks, liars or moments [default: each in turn]
+    /// One scenario only: faults, members, recoveries, disks, liars, moments or snapshots [default: each in turn]
     #[arg(long)]
     scenario: Option<Scenario>,
     /// Steps under faults in each seed, 50 ms each
