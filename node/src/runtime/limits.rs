@@ -61,7 +61,10 @@ pub(super) const KNOWLEDGE_DEADLINE: Duration = Duration::from_secs(2);
 pub(super) const KNOWLEDGE_LEADER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long one question takes whether this node holds all that was acknowledged before it started.
-pub(super) const HOLD_ALL_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const HOLD_ALL_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long it asks that while nothing is executed.
+pub(super) const HOLD_ALL_GIVEN_UP: Duration = Duration::from_secs(10);
 
 /// The same before this node's gate is open.
 pub(super) const HOLD_ALL_PATIENCE_UNCHECKED: Duration = Duration::from_millis(300);

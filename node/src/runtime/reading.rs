@@ -62,9 +62,12 @@ impl Reading {
     }
 
     /// Says so once this node holds whatever was acknowledged before it started: what is in its ordering log alone it may
-    /// have acknowledged itself, and executes again only when somebody leads.
+    /// have acknowledged itself, and executes again only when somebody leads. Where nobody confirms it (a leader that lies
+    /// answers nothing) and nothing more is executed either, it is not waited for without end: what the node holds may be
+    /// asked for then, and says at which height it is.
     pub(super) async fn hold_all(self, holds_all: watch::Sender<bool>) {
         let confirmed = async {
+            let (mut height, mut moved) = (0, Instant::now());
             loop {
                 // Before the gate opens others are asked; where there are none, it opens soon.
                 let patience = match self.ordering.is_none() || self.gate.is_open() {
@@ -72,6 +75,18 @@ impl Reading {
                     false => limits::HOLD_ALL_PATIENCE_UNCHECKED,
                 };
                 if self.confirm(Instant::now() + patience).await.is_ok() {
+                    return;
+                }
+                let now = self.progress.borrow().height;
+                if now > height {
+                    (height, moved) = (now, Instant::now());
+                }
+                if moved.elapsed() >= limits::HOLD_ALL_GIVEN_UP {
+                    tracing::warn!(
+                        code = "not-confirmed-at-start",
+                        "nobody confirmed that this node has executed all that was acknowledged before its start; it serves what \
+                         it holds"
+                    );
                     return;
                 }
                 tokio::time::sleep(limits::HOLD_ALL_PAUSE).await;

@@ -418,8 +418,8 @@ impl HealthService for Chain {
             checks.push(HealthCheck { name: "leader-known", ok: leader.is_some(), detail });
             let ok = *self.holds_all.borrow();
             let detail = match ok {
-                true => "all is executed that was acknowledged before the start",
-                false => "not all is executed yet that was acknowledged before the start",
+                true => "what the ordering log held at the start is executed",
+                false => "not all of what the ordering log held at the start is executed yet",
             };
             checks.push(HealthCheck { name: "log-executed", ok, detail: detail.to_owned() });
         } else {

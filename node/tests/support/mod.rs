@@ -162,7 +162,10 @@ impl Consortium {
         let client = Client::new(ClientConfig::new(self.url(node))).unwrap();
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = client.ready().await {
-            assert!(Instant::now() < deadline, "{node} is not ready: {error}");
+            if Instant::now() >= deadline {
+                let status = client.node_status().await.map(|status| format!("{status:?}"));
+                panic!("{node} is not ready: {error}; {status:?}");
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
