@@ -70,22 +70,12 @@ pub struct Unchecked {
     pub height: u64,
     /// The ordering log's last index.
     pub last_index: u64,
-    /// A leader's count of what it acknowledged is of an earlier life where the leader's term is below this one: entries that
-    /// it acknowledged then may have been replaced since.
-    pub term: u64,
 }
 
 impl Unchecked {
     /// Of a node that was found sound and asks again how far others are: nothing that it promised since is held against it.
     pub fn sound(raft_id: u64) -> Self {
-        Self { raft_id, height: u64::MAX, last_index: u64::MAX, term: 0 }
-    }
-
-    /// Of a node that orders, and that frames say has acknowledged what its log does not hold
-    /// ([`Orderer::is_doubted`](crate::Orderer::is_doubted)). `log_end` and `term` are its own when answers are judged: whatever
-    /// it acknowledged in this term before an answer was made, it holds then.
-    pub fn doubted(raft_id: u64, log_end: LogEnd, term: u64) -> Self {
-        Self { raft_id, height: u64::MAX, last_index: log_end.index, term }
+        Self { raft_id, height: u64::MAX, last_index: u64::MAX }
     }
 
     /// What it asks.
@@ -334,7 +324,7 @@ fn furthest<T: Ord + Copy + Default>(words: &mut [T], needed: usize, faults: usi
 
 /// Whether a peer says that it leads and has this node's word for more than its disk holds.
 fn has_more(answer: &Answer, unchecked: &Unchecked) -> bool {
-    answer.leads && answer.matched > unchecked.last_index && answer.term >= unchecked.term
+    answer.leads && answer.matched > unchecked.last_index
 }
 
 /// Why this node's disk is older than its promises, if answers show it: by a signature of its own that it has not, or by
@@ -389,7 +379,7 @@ mod tests {
 
     use super::*;
 
-    const OWN: Unchecked = Unchecked { raft_id: 2, height: 10, last_index: 20, term: 0 };
+    const OWN: Unchecked = Unchecked { raft_id: 2, height: 10, last_index: 20 };
     const GENESIS: Hash = Hash([7; 32]);
 
     fn node(name: &str) -> NodeName {
@@ -502,11 +492,6 @@ mod tests {
         };
         assert!(judged(&OWN).is_some());
         assert_eq!(judged(&Unchecked::sound(2)), None);
-        // Where it is doubted, only what the leader of its own term counted says something.
-        let end = |index| LogEnd { term: 1, index };
-        assert_eq!(judged(&Unchecked::doubted(2, end(9_000), 1)), None);
-        assert!(judged(&Unchecked::doubted(2, end(8_999), 1)).unwrap().contains("entry 9000"));
-        assert_eq!(judged(&Unchecked::doubted(2, end(8_999), 2)), None, "it may have been replaced since");
     }
 
     #[test]

@@ -75,9 +75,6 @@ pub const LEADERSHIP_HANDOVER_TICKS: u64 = 60;
 /// Ticks without a leader after which a node that the chain removed, and that sees the chain go on, stops ordering.
 pub const RETIRE_TICKS: u64 = 100;
 
-/// Ticks for which a frame counts that says this node acknowledged what its log does not hold; heartbeats say it anew.
-pub const DOUBTED_TICKS: u64 = 200;
-
 /// Ticks between a learner's questions how far its leader has committed.
 pub const CAUGHT_UP_ASK_TICKS: u64 = 10;
 

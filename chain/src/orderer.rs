@@ -130,8 +130,6 @@ pub struct Orderer {
     proposed_at: u64,
     /// When a leader was last known.
     led_at: u64,
-    /// When a frame came last that says that this node acknowledged what its log does not hold.
-    doubted_at: Option<u64>,
     reconciliation: Reconciliation,
     reads: Reads,
 }
@@ -176,7 +174,6 @@ impl Orderer {
             certified_height: None,
             proposed_at: 0,
             led_at: 0,
-            doubted_at: None,
             reconciliation: Reconciliation::default(),
             reads,
         })
@@ -214,14 +211,7 @@ impl Orderer {
         let Some((bytes, clock)) = clocks::without_clock(bytes) else {
             return Err(Refusal::Malformed(DecodeError::Short).into());
         };
-        let fits = |entry: &[u8]| proposed_time(entry).is_none_or(|proposed| proposed <= latest);
-        let taken = self.core.message_with(from, bytes, fits);
-        if let Err(MessageError::Refused(Refusal::CommitBeyondLog { .. } | Refusal::AcknowledgedBeyondLog { .. })) =
-            &taken
-        {
-            self.doubted_at = Some(self.tick);
-        }
-        taken?;
+        self.core.message_with(from, bytes, |entry| proposed_time(entry).is_none_or(|proposed| proposed <= latest))?;
         self.clocks.heard(from, clock, self.tick, self.core.membership());
         Ok(())
     }
@@ -515,12 +505,6 @@ impl Orderer {
     /// Whether that floor still holds this node's vote back from somebody to whom Raft would give it.
     pub fn is_below_vote_floor(&self) -> bool {
         self.core.is_below_vote_floor()
-    }
-
-    /// Whether a frame came lately that says that this node acknowledged what its log does not hold: its sender lies, or this
-    /// disk was set back. The node asks its peers which it is ([`Unchecked::doubted`](crate::knowledge::Unchecked::doubted)).
-    pub fn is_doubted(&self) -> bool {
-        self.doubted_at.is_some_and(|at| self.tick - at <= limits::DOUBTED_TICKS)
     }
 
     /// Who votes by this node's own log, each half of a joint configuration for itself; without those whose names it does

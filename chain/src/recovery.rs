@@ -192,6 +192,18 @@ impl HeldRecoveries {
         self.from(tip.height, &tip.hash).next().is_some()
     }
 
+    /// Whether a block above what the newest of them keeps, as of its height, goes on by it; `lineage` is that of the block's
+    /// voters.
+    ///
+    /// # Errors
+    /// The height of the last block that the recovery keeps.
+    pub(crate) fn lead_to(&self, height: u64, lineage: &Hash) -> Result<(), u64> {
+        let below = || self.0.values().filter(|held| held.recovery.height < height);
+        let Some(kept) = below().map(|held| held.recovery.height).max() else { return Ok(()) };
+        let goes_on = below().any(|held| held.recovery.height == kept && held.hash == *lineage);
+        if goes_on { Ok(()) } else { Err(kept) }
+    }
+
     /// The one with this hash.
     pub fn get(&self, hash: &Hash) -> Option<&HeldRecovery> {
         self.0.get(hash)

@@ -216,6 +216,8 @@ impl SnapshotOffer {
             handovers.iter().filter(|handover| handover.last.height < header.height).cloned().collect();
         let voters = verify_handovers(&hash, &founders, &before, recoveries)?;
         self.verify(&hash, &genesis.chain, &voters)?;
+        let height = header.height;
+        recoveries.lead_to(height, &voters.lineage).map_err(|kept| SyncError::GivenUp { height, kept })?;
         let mut followed = before;
         if galen_ledger::hands_over(header) {
             // The offered block is the last of its epoch: the voters after it are needed too.

@@ -204,8 +204,6 @@ struct Running {
     asking: Option<Asking>,
     /// It may speak as an orderer.
     speaks: bool,
-    /// It may though no leader said what it acknowledged: nobody that answered led, or too few knew that there was one.
-    unconfirmed: bool,
     /// Since when its vote has been held back without a leader.
     held_back_since: Option<u64>,
     seen: SeenSignatures,
@@ -247,8 +245,6 @@ struct Asking {
     began: u64,
     asked: Option<u64>,
     silent_since: BTreeMap<LeaderSilence, u64>,
-    /// Asked because frames say that it acknowledged what its log does not hold.
-    doubted: bool,
 }
 
 pub(crate) struct Node {

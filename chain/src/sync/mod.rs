@@ -107,6 +107,17 @@ pub enum SyncError {
          too, or keep to the peers that did not"
     )]
     Recovery(u64),
+    /// What the voters made after the block that a recovery keeps, before they were abandoned or without knowing of it.
+    #[error(
+        "what a peer has at height {height} was given up: this node holds a recovery that goes on from height {kept}; the \
+         peer must apply it too"
+    )]
+    GivenUp {
+        /// Its height.
+        height: u64,
+        /// The height of the last block that the recovery keeps.
+        kept: u64,
+    },
     /// A recovery block that is not what the recovery makes.
     #[error("a peer's recovery block at height {height} is not valid: {cause}")]
     RecoveryInvalid {
@@ -144,6 +155,7 @@ impl SyncError {
             Self::NotCertified(_) => "sync-not-certified",
             Self::WrongEpoch { .. } => "sync-wrong-epoch",
             Self::Recovery(_) => "sync-recovery",
+            Self::GivenUp { .. } => "sync-given-up",
             Self::RecoveryInvalid { .. } => "sync-recovery-invalid",
             Self::Handover { .. } => "sync-handover",
             Self::Certificate { .. } => "sync-certificate",

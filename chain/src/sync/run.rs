@@ -65,6 +65,10 @@ impl SyncAnswer {
         if run.is_empty() {
             return Ok(None);
         }
+        // The next block is the recovery's, whatever others certified before they were abandoned.
+        if start.recoveries.from(start.height, &start.parent).next().is_some() {
+            return Err(SyncError::GivenUp { height: start.height.saturating_add(1), kept: start.height });
+        }
         for header in &trail {
             chain.push((follow(header)?, Turn::of(header)));
         }

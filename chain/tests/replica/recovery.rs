@@ -180,6 +180,30 @@ fn what_was_signed_before_a_recovery_says_nothing_after_it() {
     assert!(new.replica.ledger().view().unwrap().evidence(0, 9).unwrap().is_empty(), "nobody lied");
 }
 
+/// The abandoned voters went on and certified it. Who holds the recovery takes nothing of that, neither blocks nor a
+/// snapshot, whoever brings it.
+#[test]
+fn what_abandoned_voters_certified_is_not_taken_by_who_holds_the_recovery() {
+    let (mut old, new) = (begun(), begun());
+    assert_eq!(old.replica.tip(), new.replica.tip());
+    let document = new.recovery(&[0]);
+    for height in 2..=4 {
+        old.block();
+        old.certify(height, "node-1.harlem", &[1, 2, 3]);
+    }
+    let (_folder, mut behind) = old.voter(3);
+    behind.hold_recovery(old.held(&document));
+    // From before the block that is kept they lead up to it, and no further.
+    behind.follow(old.ask(SyncRequest::Blocks { from: 1 })).unwrap();
+    assert_eq!(behind.tip(), new.replica.tip());
+    assert_eq!(refused(behind.follow(old.ask(SyncRequest::Blocks { from: 2 }))), "sync-given-up");
+    assert_eq!(behind.tip().height, 1);
+    let folder = folder();
+    let outcome = old.install(folder.path(), &believed(&[old.held(&document)]));
+    assert!(outcome.is_err_and(|error| error.contains("was given up")));
+    old.install(folder.path(), &HeldRecoveries::default()).unwrap();
+}
+
 /// One recovery, completed twice: two blocks at one height, under one lineage. The one that the voters certify counts, and
 /// who made the other is told, not that all is well.
 #[test]

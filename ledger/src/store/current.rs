@@ -28,17 +28,19 @@ pub(crate) fn is_store(path: &Path) -> bool {
 /// [`LedgerError::Unreadable`] when `CURRENT` is missing where there are table files: RocksDB would take the folder for an
 /// empty one and remove them. What else is wrong RocksDB says itself.
 pub(super) fn settle(path: &Path) -> Result<(), LedgerError> {
-    let failed = |error: crate::snapshot::SnapshotError| LedgerError::Read(error.to_string());
     let unreadable = |problem: &str| LedgerError::Unreadable {
         column: FILES,
         place: path.display().to_string(),
         problem: problem.to_owned(),
     };
+    if !path.is_dir() {
+        return Ok(());
+    }
     // Read before the folder is listed: in a folder that another process has open, and where this one is refused later, the
     // list may change meanwhile.
-    let current = folder::read(&path.join(CURRENT), CURRENT_BYTES_MAX).map_err(failed)?;
-    let Ok(entries) = fs::read_dir(path) else { return Ok(()) };
-    let names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let current = folder::read(&path.join(CURRENT), CURRENT_BYTES_MAX);
+    let current = current.map_err(|error| unreadable(&error.to_string()))?;
+    let names = names_in(path).map_err(|error| unreadable(&format!("the folder cannot be listed: {error}")))?;
     let Some(current) = current else {
         // A new store makes its own name durable before any table file.
         let tables = names.iter().filter(|name| name.ends_with(".sst")).count();
@@ -54,7 +56,13 @@ pub(super) fn settle(path: &Path) -> Result<(), LedgerError> {
         return Ok(());
     }
     tracing::warn!(path = %path.display(), named, newest, "the loss of power in a store's opening is made good: CURRENT names the former list of files");
-    folder::write(&path.join(CURRENT), format!("{name}\n").as_bytes()).map_err(failed)
+    folder::write(&path.join(CURRENT), format!("{name}\n").as_bytes())
+        .map_err(|error| LedgerError::Write(error.to_string()))
+}
+
+fn names_in(folder: &Path) -> std::io::Result<Vec<String>> {
+    let names = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
 }
 
 /// A list's number.

@@ -122,8 +122,6 @@ pub(super) struct Check {
     pub(super) keys: Vec<PublicKey>,
     /// How far it had come.
     pub(super) unchecked: Unchecked,
-    /// It orders, and is said to have acknowledged what its log does not hold.
-    pub(super) is_doubted: bool,
     /// Its operator stands for it that its disk was not set back.
     pub(super) trusts_disk: bool,
     /// This node's own ordering.
@@ -148,20 +146,14 @@ impl Check {
             let others = registered.nodes.keys().filter(|node| **node != self.node).count();
             let heard_all = answers.len() >= others || began.elapsed() >= limits::KNOWLEDGE_SOLE_PATIENCE;
             let voters = &registered.voters;
-            // After the answers came: what this node promises, its report says first.
-            let report = self.report.borrow().clone();
-            let unchecked = match report.log_end.filter(|_| self.is_doubted) {
-                Some(log_end) => Unchecked::doubted(self.unchecked.raft_id, log_end, report.term),
-                None => self.unchecked,
-            };
-            let mut configurations = report.configurations;
+            let mut configurations = self.report.borrow().configurations.clone();
             for names in &mut configurations {
                 names.retain(|name| registered.nodes.contains_key(name));
             }
             configurations.retain(|names| !names.is_empty());
             let asker = Asker {
                 node: &self.node,
-                unchecked: &unchecked,
+                unchecked: &self.unchecked,
                 voters,
                 configurations: &configurations,
                 keys: &self.keys,

@@ -130,8 +130,6 @@ pub(super) struct OrderingReport {
     pub(super) term: u64,
     /// Whether its vote is held back until its log goes as far as others' did.
     pub(super) is_below_vote_floor: bool,
-    /// See [`Orderer::is_doubted`].
-    pub(super) is_doubted: bool,
 }
 
 /// Who leads, as the rest of the node sees it.
@@ -422,7 +420,6 @@ impl Ordering {
             log_end: Some(self.orderer.log_end()),
             term: status.term,
             is_below_vote_floor: self.orderer.is_below_vote_floor(),
-            is_doubted: self.orderer.is_doubted(),
         };
         self.metrics.membership_change(&report.change, self.tick);
         let named = status.membership.members();

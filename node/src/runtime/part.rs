@@ -108,7 +108,7 @@ pub(crate) struct Unchecked {
 
 impl From<Unchecked> for galen_chain::knowledge::Unchecked {
     fn from(Unchecked { raft_id, height, last_index }: Unchecked) -> Self {
-        Self { raft_id, height, last_index, term: 0 }
+        Self { raft_id, height, last_index }
     }
 }
 

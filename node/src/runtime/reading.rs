@@ -77,8 +77,10 @@ impl Reading {
                 if self.confirm(Instant::now() + patience).await.is_ok() {
                     return;
                 }
+                // While nobody leads this node is not ready anyway, and what waits for its peers' word executes nothing.
+                let waits = !self.gate.is_open() || self.leadership.borrow().leader.is_none();
                 let now = self.progress.borrow().height;
-                if now > height {
+                if waits || now > height {
                     (height, moved) = (now, Instant::now());
                 }
                 if moved.elapsed() >= limits::HOLD_ALL_GIVEN_UP {

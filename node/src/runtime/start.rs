@@ -296,7 +296,6 @@ impl Running {
                 node: node.clone(),
                 keys: loaded.voting_keys.clone(),
                 unchecked: unchecked.into(),
-                is_doubted: false,
                 trusts_disk: loaded.config.ordering.trusts_disk,
                 report: report_receiver.clone(),
                 waiting,
@@ -741,16 +740,17 @@ impl Opening {
                 // Headers that waited for it are signed.
                 self.execution.wake();
             }
+            // Whoever has the longest log may be lost for good before it leads; then the others' word is asked for again.
             loop {
                 tokio::select! {
                     () = self.shutdown.stopping() => return,
                     () = tokio::time::sleep(limits::KNOWLEDGE_AGAIN) => {}
                 }
                 let report = self.report.borrow();
-                // Where too few knew the leader when they were asked, its word was not waited for without end.
-                self.check.is_doubted = report.is_doubted;
-                // Whoever has the longest log may be lost for good before it leads; then the others' word is asked for again.
-                if report.is_doubted || (report.is_below_vote_floor && report.leader.is_none()) {
+                if !report.is_below_vote_floor {
+                    return;
+                }
+                if report.leader.is_none() {
                     break;
                 }
             }

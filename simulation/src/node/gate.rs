@@ -25,7 +25,6 @@ impl Node {
             // After a repair the ledger may not have come to what was signed here.
             height: running.executor.tip().height.max(running.executor.ledger().signed_mark_height()),
             last_index: ordering.orderer.status().last,
-            term: 0,
         };
         // A check that never ended forgets nothing that was learnt meanwhile.
         let unchecked = match self.home.unchecked.filter(|earlier| earlier.raft_id == own.raft_id) {
@@ -67,12 +66,6 @@ impl Node {
             let question = asking.unchecked.question();
             self.out.push((To::Everyone, Frame::Question(question, starts)));
         }
-        if asking.doubted
-            && let Some(ordering) = &running.ordering
-        {
-            let (log_end, term) = (ordering.orderer.log_end(), ordering.orderer.role().term);
-            asking.unchecked = Unchecked::doubted(asking.unchecked.raft_id, log_end, term);
-        }
         let keys: Vec<_> = self.keys.iter().map(|text| key(text).public_key()).collect();
         let heard_all = step >= asking.began + SOLE_PATIENCE_STEPS;
         let voters = running.executor.voters();
@@ -104,7 +97,6 @@ impl Node {
             }
             Assessment::Sound(floor) => floor,
         };
-        running.unconfirmed = !asking.answers.values().any(|answer| answer.leads);
         running.asking = None;
         running.speaks = true;
         if let Some(ordering) = &mut running.ordering {
@@ -114,15 +106,10 @@ impl Node {
         self.seen.opened += 1;
     }
 
-    /// A node whose vote is held back without a leader asks again: whoever has the longest log may be lost for good. So does
-    /// one that is said to have acknowledged what it does not hold.
+    /// A node whose vote is held back without a leader asks again: whoever has the longest log may be lost for good.
     fn ask_again(&mut self, step: u64) {
         let (Some(running), Some(id)) = (&mut self.running, self.raft_id) else { return };
         let Some(ordering) = running.ordering.as_ref().filter(|_| running.asking.is_none()) else { return };
-        if ordering.orderer.is_doubted() && step.is_multiple_of(AGAIN_STEPS) {
-            running.asking = Some(Asking { doubted: true, ..Asking::new(Unchecked::sound(id.0), step) });
-            return;
-        }
         let status = ordering.orderer.status();
         if !ordering.orderer.is_below_vote_floor() || status.leader.is_some() {
             running.held_back_since = None;
@@ -167,13 +154,6 @@ impl Node {
 
 impl Asking {
     fn new(unchecked: Unchecked, step: u64) -> Self {
-        Self {
-            unchecked,
-            answers: BTreeMap::new(),
-            began: step,
-            asked: None,
-            silent_since: BTreeMap::new(),
-            doubted: false,
-        }
+        Self { unchecked, answers: BTreeMap::new(), began: step, asked: None, silent_since: BTreeMap::new() }
     }
 }

@@ -63,9 +63,6 @@ impl Node {
             Frame::Raft(number, bytes) => {
                 let Some(ordering) = running.ordering.as_mut().filter(|_| running.speaks) else { return };
                 match ordering.orderer.message(number, bytes) {
-                    // Of the leader's frames what only a lost disk explains comes where its word could not be had; then peers
-                    // are asked again.
-                    Err(MessageError::Refused(_)) if running.unconfirmed && ordering.orderer.is_doubted() => {}
                     Err(MessageError::Refused(refusal)) => assert!(!refusal.is_suspicious(), "{refusal}"),
                     outcome => outcome.unwrap(),
                 }

@@ -99,7 +99,6 @@ impl Node {
             copied: 0,
             asking: None,
             speaks: false,
-            unconfirmed: false,
             held_back_since: None,
             seen: SeenSignatures::default(),
             part_of: 0,
