@@ -3,6 +3,7 @@
 use std::process::{Child, Command};
 
 use galen_bench::acknowledged::Acknowledged;
+use galen_client::ClientError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::Instant;
@@ -108,21 +109,21 @@ pub(crate) async fn compare(
 
 /// Compares a running node with what it acknowledged, and has it do something new.
 async fn look(stage: &Stage, receipts: &Receipts) -> Result<Result<(), Fault>, LifeError> {
-    let anyone = stage.anyone()?;
+    // What it held in its ordering log alone it may execute a moment after it says that it is ready, or fetch from the
+    // others: that an answer has all that was acknowledged is promised of linearizable reads.
+    let anyone = stage.anyone_linearizably()?;
     let deadline = Instant::now() + PATIENCE;
     for (_, one) in &receipts.transactions {
         let Acknowledged { id, height, index } = *one;
+        let lost = |now| Ok(Err(Fault::Lost { id, height, index, now }));
         loop {
-            let now = match anyone.transaction(&id).await {
+            match anyone.transaction(&id).await {
                 Ok(status) if (status.height, status.index) == (Some(height), Some(index)) => break,
-                Ok(status) => format!("{:?}, {:?}", status.height, status.index),
-                Err(error) => error.to_string(),
-            };
-            // It may have to fetch blocks from the others. Alone it is not ready before it has executed what its log holds.
-            if !stage.has_others() || Instant::now() > deadline {
-                return Ok(Err(Fault::Lost { id, height, index, now }));
+                Ok(status) => return lost(format!("{:?}, {:?}", status.height, status.index)),
+                Err(error) if is_absent(&error) || Instant::now() > deadline => return lost(error.to_string()),
+                // Nobody leads yet.
+                Err(_) => tokio::time::sleep(LOOK).await,
             }
-            tokio::time::sleep(LOOK).await;
         }
     }
     let mut load = Load::new(stage)?;
@@ -139,6 +140,10 @@ async fn look(stage: &Stage, receipts: &Receipts) -> Result<Result<(), Fault>, L
         Ok(status) => Err(Fault::Stuck(format!("{status:?}"))),
         Err(error) => Err(Fault::Stuck(format!("{error}; {}", stage.said()))),
     })
+}
+
+fn is_absent(error: &ClientError) -> bool {
+    matches!(error, ClientError::Problem(problem) if problem.status == 404)
 }
 
 /// Asks a node to stop and waits until it has.

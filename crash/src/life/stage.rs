@@ -11,6 +11,7 @@ use galen_client::{Client, ClientConfig};
 use galen_testnet::plan::PlanOptions;
 use galen_testnet::{Testnet, TestnetError};
 use galen_types::AccountName;
+use galen_types::api::Consistency;
 use tempfile::TempDir;
 
 use super::error::LifeError;
@@ -113,6 +114,13 @@ impl Stage {
     /// A client without an account.
     pub(super) fn anyone(&self) -> Result<Client, LifeError> {
         Ok(Client::new(self.config())?)
+    }
+
+    /// The same, whose answers have all that was acknowledged before it asked.
+    pub(super) fn anyone_linearizably(&self) -> Result<Client, LifeError> {
+        let mut config = self.config();
+        config.consistency = Consistency::Linearizable;
+        Ok(Client::new(config)?)
     }
 
     fn config(&self) -> ClientConfig {

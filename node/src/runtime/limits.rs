@@ -60,18 +60,6 @@ pub(super) const KNOWLEDGE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long a leader is waited for that so few others know that they may be lying, once enough have answered.
 pub(super) const KNOWLEDGE_LEADER_PATIENCE: Duration = Duration::from_secs(3);
 
-/// How long one question takes whether this node holds all that was acknowledged before it started.
-pub(super) const HOLD_ALL_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How long it asks that while nothing is executed.
-pub(super) const HOLD_ALL_GIVEN_UP: Duration = Duration::from_secs(10);
-
-/// The same before this node's gate is open.
-pub(super) const HOLD_ALL_PATIENCE_UNCHECKED: Duration = Duration::from_millis(300);
-
-/// How long until it asks that again.
-pub(super) const HOLD_ALL_PAUSE: Duration = Duration::from_millis(50);
-
 /// How long a sole voter listens to those who follow it before it orders.
 pub(super) const KNOWLEDGE_SOLE_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -12,7 +12,6 @@
 //! | standing task | what the node does against what the chain says | the chain's records, ordering | chain, supervisor |
 //! | registry task | - | the chain's records | network |
 //! | check task (voters) | - | what peers know of this node | ordering and execution, by the gate |
-//! | hold-all task | - | the first confirmed read | HTTP (`/readyz`) |
 //! | inquiry task | linearizable reads of nodes that do not order | HTTP | voters |
 //! | past task | fetching and pruning what is old | peers | the ledger |
 //! | `scrub` thread | reading again all that is stored | the log writer's word how far the log goes | `damage` |

@@ -13,7 +13,6 @@ use super::execution::{ExecutionHandle, ExecutionInput, Progress};
 use super::fatal::Shutdown;
 use super::gate::Gate;
 use super::inquiry::Inquirer;
-use super::limits;
 use super::ordering::{Leadership, OrderingInput};
 use crate::http::services::{ErrorKind, ServiceError};
 
@@ -58,45 +57,6 @@ impl Reading {
         match &self.ordering {
             Some(ordering) if self.gate.is_open() => self.confirm_by_ordering(ordering, deadline).await,
             _ => self.confirm_by_voters(deadline).await,
-        }
-    }
-
-    /// Says so once this node holds whatever was acknowledged before it started: what is in its ordering log alone it may
-    /// have acknowledged itself, and executes again only when somebody leads. Where nobody confirms it (a leader that lies
-    /// answers nothing) and nothing more is executed either, it is not waited for without end: what the node holds may be
-    /// asked for then, and says at which height it is.
-    pub(super) async fn hold_all(self, holds_all: watch::Sender<bool>) {
-        let confirmed = async {
-            let (mut height, mut moved) = (0, Instant::now());
-            loop {
-                // Before the gate opens others are asked; where there are none, it opens soon.
-                let patience = match self.ordering.is_none() || self.gate.is_open() {
-                    true => limits::HOLD_ALL_PATIENCE,
-                    false => limits::HOLD_ALL_PATIENCE_UNCHECKED,
-                };
-                if self.confirm(Instant::now() + patience).await.is_ok() {
-                    return;
-                }
-                // While nobody leads this node is not ready anyway, and what waits for its peers' word executes nothing.
-                let waits = !self.gate.is_open() || self.leadership.borrow().leader.is_none();
-                let now = self.progress.borrow().height;
-                if waits || now > height {
-                    (height, moved) = (now, Instant::now());
-                }
-                if moved.elapsed() >= limits::HOLD_ALL_GIVEN_UP {
-                    tracing::warn!(
-                        code = "not-confirmed-at-start",
-                        "nobody confirmed that this node has executed all that was acknowledged before its start; it serves what \
-                         it holds"
-                    );
-                    return;
-                }
-                tokio::time::sleep(limits::HOLD_ALL_PAUSE).await;
-            }
-        };
-        tokio::select! {
-            () = self.shutdown.stopping() => {}
-            () = confirmed => drop(holds_all.send_replace(true)),
         }
     }
 

@@ -63,8 +63,6 @@ pub struct Chain {
     pub(crate) network: NetworkHandle,
     /// Confirms reads.
     pub(super) reading: Reading,
-    /// Whether this node holds what was acknowledged before it started.
-    pub(super) holds_all: watch::Receiver<bool>,
     /// What the operator asks of the node itself.
     pub(super) operations: Operations,
     /// Stops the node.
@@ -416,12 +414,6 @@ impl HealthService for Chain {
         if self.operations.is_ordering() {
             let detail = leader.as_ref().map_or("no leader is known".to_owned(), |leader| format!("{leader} leads"));
             checks.push(HealthCheck { name: "leader-known", ok: leader.is_some(), detail });
-            let ok = *self.holds_all.borrow();
-            let detail = match ok {
-                true => "what the ordering log held at the start is executed",
-                false => "not all of what the ordering log held at the start is executed yet",
-            };
-            checks.push(HealthCheck { name: "log-executed", ok, detail: detail.to_owned() });
         } else {
             let connected = self.network.connected_count();
             checks.push(HealthCheck {

@@ -398,8 +398,6 @@ impl Running {
             shutdown: shutdown.clone(),
         };
         tasks.start("inquiry", inquiry.run(inquirers));
-        let (holds_all, holds_all_receiver) = watch::channel(false);
-        tasks.start("hold-all", reading.clone().hold_all(holds_all));
         let chain = Arc::new(Chain {
             genesis: Arc::clone(&loaded.genesis),
             genesis_hash: loaded.genesis_hash,
@@ -417,7 +415,6 @@ impl Running {
             events: stream.clone(),
             network: network.clone(),
             reading: reading.clone(),
-            holds_all: holds_all_receiver,
             operations,
             shutdown: shutdown.clone(),
         });
