@@ -1,6 +1,6 @@
 //! A write that is made to fail, so that a simulation sees what a replica does then. Nothing arranges one in a node.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::ledger::Ledger;
 
@@ -13,30 +13,31 @@ pub struct WriteFault {
     pub is_written: bool,
 }
 
-/// The fault that is arranged: nothing, or twice one more than the writes before it, plus one if it is written.
+/// The fault that is arranged.
 #[derive(Debug, Default)]
-pub(crate) struct Arranged(AtomicU64);
+pub(crate) struct Arranged(Mutex<Option<WriteFault>>);
 
 impl Arranged {
     /// Counts a write; for the one that fails, whether it is written.
     pub(crate) fn next(&self) -> Option<bool> {
-        let before = self.0.load(Ordering::Relaxed);
-        if before < 4 {
-            if before > 0 {
-                self.0.store(0, Ordering::Relaxed);
-            }
-            return (before > 0).then_some(before % 2 == 1);
+        let mut fault = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let arranged = fault.as_mut()?;
+        if let Some(after) = arranged.after.checked_sub(1) {
+            arranged.after = after;
+            return None;
         }
-        self.0.store(before - 2, Ordering::Relaxed);
-        None
+        fault.take().map(|fault| fault.is_written)
+    }
+
+    fn arrange(&self, fault: Option<WriteFault>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 }
 
 impl Ledger {
     /// Has a write fail with EIO, or takes that back.
     pub fn arrange_write_fault(&self, fault: Option<WriteFault>) {
-        let encoded = fault.map_or(0, |fault| 2 * (u64::from(fault.after) + 1) + u64::from(fault.is_written));
-        self.store.arranged.0.store(encoded, Ordering::Relaxed);
+        self.store.arranged.arrange(fault);
     }
 }
 
@@ -49,7 +50,7 @@ mod tests {
         for is_written in [false, true] {
             let arranged = Arranged::default();
             assert_eq!(arranged.next(), None);
-            arranged.0.store(2 * 3 + u64::from(is_written), Ordering::Relaxed);
+            arranged.arrange(Some(WriteFault { after: 2, is_written }));
             assert_eq!([arranged.next(), arranged.next(), arranged.next()], [None, None, Some(is_written)]);
             assert_eq!(arranged.next(), None);
         }

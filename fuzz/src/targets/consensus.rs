@@ -182,24 +182,12 @@ impl Subject {
     /// A frame: refused without a trace, or taken; never does it stop the core.
     fn message(&mut self, from: u64, bytes: Vec<u8>, trace: &mut Trace) -> Result<(), String> {
         let before = self.core.status();
-        match self.core.message(RaftId(from), bytes.into()) {
-            Ok(()) => {
-                trace.accept();
-                trace.reach("taken");
-            }
-            Err(MessageError::Refused(refusal)) => {
-                trace.reach(refusal.code());
-                let after = self.core.status();
-                hold!(
-                    same(&before, &after),
-                    "a refused frame ({}) changed the core: {before:?} {after:?}",
-                    refusal.code()
-                );
-                let count = |status: &Status| status.refusals.values().sum::<u64>();
-                hold!(count(&after) == count(&before) + 1, "a refused frame is not counted");
-            }
-            Err(error) => return Err(format!("a frame stopped the core: {error}")),
-        }
+        let outcome = self.core.message(RaftId(from), bytes.into());
+        let after = self.core.status();
+        let is_refused = outcome.is_err();
+        harmless(outcome, &before, &after, trace)?;
+        let count = |status: &Status| status.refusals.values().sum::<u64>();
+        hold!(!is_refused || count(&after) == count(&before) + 1, "a refused frame is not counted");
         Ok(())
     }
 
@@ -301,8 +289,30 @@ impl Subject {
     }
 }
 
+/// Whether a frame was taken, or refused without a trace; never does it stop whoever takes it.
+pub(super) fn harmless(
+    outcome: Result<(), MessageError>,
+    before: &Status,
+    after: &Status,
+    trace: &mut Trace,
+) -> Result<(), String> {
+    match outcome {
+        Ok(()) => {
+            trace.accept();
+            trace.reach("taken");
+        }
+        Err(MessageError::Refused(refusal)) => {
+            trace.reach(refusal.code());
+            let code = refusal.code();
+            hold!(same(before, after), "a refused frame ({code}) changed something: {before:?} {after:?}");
+        }
+        Err(error) => return Err(format!("a frame stopped what took it: {error}")),
+    }
+    Ok(())
+}
+
 /// Whether a status is the same but for the counts of refusals.
-pub(super) fn same(before: &Status, after: &Status) -> bool {
+fn same(before: &Status, after: &Status) -> bool {
     let key = |status: &Status| {
         (status.role, status.leader, status.term, status.commit, status.applied, status.snapshot, status.last)
     };

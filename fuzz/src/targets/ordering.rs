@@ -9,10 +9,10 @@ use galen_chain::limits::PROPOSED_AHEAD_MS_MAX;
 use galen_chain::orderer::BatchLimits;
 use galen_chain::signatures::VerifiedCache;
 use galen_chain::{Group, Orderer, OrdererConfig, OrdererEffects};
-use galen_consensus::{CoreConfig, EntryKind, Membership, MessageError, RaftId, Recovered, Role};
+use galen_consensus::{CoreConfig, EntryKind, Membership, RaftId, Recovered, Role};
 use galen_types::{Batch, DecodedTransaction, Encoding as _, NodeName, Timestamp};
 
-use super::consensus::{adapt, same};
+use super::consensus::{adapt, harmless};
 use crate::chain::Chain;
 use crate::hold;
 use crate::random::Random;
@@ -120,20 +120,8 @@ impl Subject {
     /// A frame: refused without a trace, or taken; never does it stop the orderer.
     fn message(&mut self, from: u64, bytes: Vec<u8>, trace: &mut Trace) -> Result<(), String> {
         let before = self.orderer.status();
-        match self.orderer.message(RaftId(from), bytes.into()) {
-            Ok(()) => {
-                trace.accept();
-                trace.reach("taken");
-            }
-            Err(MessageError::Refused(refusal)) => {
-                trace.reach(refusal.code());
-                let after = self.orderer.status();
-                let code = refusal.code();
-                hold!(same(&before, &after), "a refused frame ({code}) changed the orderer: {before:?} {after:?}");
-            }
-            Err(error) => return Err(format!("a frame stopped the orderer: {error}")),
-        }
-        Ok(())
+        let outcome = self.orderer.message(RaftId(from), bytes.into());
+        harmless(outcome, &before, &self.orderer.status(), trace)
     }
 
     /// Takes what the orderer wants done until it wants nothing, and checks it.

@@ -25,8 +25,8 @@ pub(crate) fn is_store(path: &Path) -> bool {
 /// Before RocksDB opens a folder for writing: has `CURRENT` name a list that is there.
 ///
 /// # Errors
-/// [`LedgerError::Unreadable`] when `CURRENT` is missing where there are table files: RocksDB would take the folder for an
-/// empty one and remove them. What else is wrong RocksDB says itself.
+/// [`LedgerError::Unreadable`] when `CURRENT` or the folder cannot be read, or `CURRENT` is missing where there are table
+/// files: RocksDB would take the folder for an empty one and remove them. What else is wrong RocksDB says itself.
 pub(super) fn settle(path: &Path) -> Result<(), LedgerError> {
     let unreadable = |problem: &str| LedgerError::Unreadable {
         column: FILES,

@@ -56,19 +56,15 @@ async fn datasets_are_found_by_those_who_may_discover_them() {
     assert_eq!(ask(&served, "auditor@kentucky", "/v1/datasets/harlem/closed/history").await.status, 200);
 }
 
-#[tokio::test]
-async fn discovery_for_one_purpose_or_a_grant_is_enough() {
-    let served = Served::new().await;
-    publish(&served.world, "harlem/opt", false);
-    let may_see = async || ask(&served, "researcher@kentucky", "/v1/datasets/harlem/opt").await.status == 200;
-    assert!(!may_see().await);
-    let mut rule = Rule {
+/// Kentucky may do this for public health.
+pub(super) fn permit_kentucky(action: Action) -> Rule {
+    Rule {
         name: name("for-public-health"),
         effect: Effect::Permit,
         members: vec![name("kentucky")],
         accounts: Vec::new(),
         roles: Vec::new(),
-        actions: vec![Action::Discover],
+        actions: vec![action],
         purposes: vec![Purpose::PublicHealth],
         data_use: Vec::new(),
         columns: Vec::new(),
@@ -77,7 +73,16 @@ async fn discovery_for_one_purpose_or_a_grant_is_enough() {
         not_after: None,
         cohort_min: None,
         uses_max: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn discovery_for_one_purpose_or_a_grant_is_enough() {
+    let served = Served::new().await;
+    publish(&served.world, "harlem/opt", false);
+    let may_see = async || ask(&served, "researcher@kentucky", "/v1/datasets/harlem/opt").await.status == 200;
+    assert!(!may_see().await);
+    let mut rule = permit_kentucky(Action::Discover);
     let scope = Scope::Dataset(name("harlem/opt"));
     served
         .world

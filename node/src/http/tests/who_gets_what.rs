@@ -5,7 +5,7 @@
 //! it and computed on it. hennepin's data was in the same job. ohio has to do with none of it; iowa applies.
 
 use bytes::Bytes;
-use galen_types::access::{Effect, GrantLimits, Rule, Scope};
+use galen_types::access::{GrantLimits, Scope};
 use galen_types::application::{InvitationToken, SignedApplication, sign_withdrawal};
 use galen_types::hash::Context;
 use galen_types::job::{SiteAnswer, SiteGiven, SiteOutcome};
@@ -21,7 +21,7 @@ use super::client::{Answer, Request, parse};
 use super::flow::specification;
 use super::joining::{application, sign, submitted};
 use super::matrix::request;
-use super::visible::terms;
+use super::visible::{permit_kentucky, terms};
 use super::world::{MEMBERS, Served, World, content, key_of, name};
 use crate::http::route::{Access, Route};
 use crate::http::routes;
@@ -84,25 +84,6 @@ fn admit_ohio(served: &Served) {
     }
 }
 
-fn compute_for_kentucky() -> Rule {
-    Rule {
-        name: name("for-kentucky"),
-        effect: Effect::Permit,
-        members: vec![name("kentucky")],
-        accounts: Vec::new(),
-        roles: Vec::new(),
-        actions: vec![Action::Compute],
-        purposes: vec![Purpose::PublicHealth],
-        data_use: Vec::new(),
-        columns: Vec::new(),
-        statistics: Vec::new(),
-        not_before: None,
-        not_after: None,
-        cohort_min: None,
-        uses_max: None,
-    }
-}
-
 /// A job over all founding members' data, whose result its submitter read.
 fn computed(world: &World) -> (Hash, Hash) {
     let job = world.done("researcher@kentucky", Call::SubmitJob(specification()));
@@ -131,7 +112,7 @@ fn cast(served: &Served) -> Cast {
     }
     world.stored.lock().unwrap().insert(content(&FILE).ciphertext, FILE);
     let scope = Scope::Member(name("harlem"));
-    world.done("owner@harlem", Call::SetContract { scope, previous: 0, rules: vec![compute_for_kentucky()] });
+    world.done("owner@harlem", Call::SetContract { scope, previous: 0, rules: vec![permit_kentucky(Action::Compute)] });
     let (request, grant) = granted(world, "harlem/opt", Action::Compute);
     let height = world.height() - 1;
     granted(world, "hennepin/opt", Action::Compute);
